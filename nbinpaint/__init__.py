@@ -1,0 +1,96 @@
+"""nbinpaint: inpainting experiments in Jupyter.
+
+The public names below are loaded when they are first used, so that `import nbinpaint` needs neither torch nor widgets.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import inpaint, load_engine, run, start
+    from .engine.fake import FakeEngine
+    from .errors import InvalidImage, InvalidMask, InvalidParams, ModelError, NbInpaintError
+    from .image import load_image, load_mask
+    from .job import Job
+    from .metadata import read_params
+    from .params import Params
+    from .result import Failure, Result
+    from .samples import sample, samples
+    from .schedulers import ALL_SCHEDULERS, SCHEDULERS
+    from .study import Study, open_study
+    from .sweep import GridCell, Sweep
+    from .widgets import MaskCanvas
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ALL_SCHEDULERS": "schedulers",
+    "FakeEngine": "engine.fake",
+    "Failure": "result",
+    "GridCell": "sweep",
+    "InvalidImage": "errors",
+    "InvalidMask": "errors",
+    "InvalidParams": "errors",
+    "Job": "job",
+    "MaskCanvas": "widgets",
+    "ModelError": "errors",
+    "NbInpaintError": "errors",
+    "Params": "params",
+    "Result": "result",
+    "SCHEDULERS": "schedulers",
+    "Study": "study",
+    "Sweep": "sweep",
+    "inpaint": "api",
+    "load_engine": "api",
+    "load_image": "image",
+    "load_mask": "image",
+    "open_study": "study",
+    "read_params": "metadata",
+    "run": "api",
+    "sample": "samples",
+    "samples": "samples",
+    "start": "api",
+}
+
+__all__ = [  # noqa: RUF022 - in the order a reader meets them
+    "Params",
+    "Sweep",
+    "GridCell",
+    "SCHEDULERS",
+    "ALL_SCHEDULERS",
+    "load_image",
+    "load_mask",
+    "sample",
+    "samples",
+    "load_engine",
+    "FakeEngine",
+    "inpaint",
+    "run",
+    "start",
+    "Job",
+    "Result",
+    "Failure",
+    "Study",
+    "open_study",
+    "read_params",
+    "MaskCanvas",
+    "NbInpaintError",
+    "InvalidParams",
+    "InvalidImage",
+    "InvalidMask",
+    "ModelError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,144 @@
+"""The functions a script calls: load an engine, inpaint once, run a sweep here or in the background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from tqdm.auto import tqdm
+
+from .engine.base import Cancel, Engine, Event
+from .errors import NbInpaintError
+from .job import Job, Progress, execute
+from .params import Params
+from .result import Result
+from .study import Study
+from .sweep import Sweep
+
+if TYPE_CHECKING:
+    from .engine.diffusion import DiffusionEngine
+
+__all__ = ["inpaint", "load_engine", "run", "start"]
+
+_loaded: WeakValueDictionary[tuple[Any, ...], DiffusionEngine] = WeakValueDictionary()
+_default: list[DiffusionEngine] = []
+
+
+def load_engine(
+    model: str | Path = "embedded",
+    *,
+    device: str | None = None,
+    dtype: str | None = None,
+    safety_checker: bool = True,
+    variant: str | None = None,
+    rows: int | None = None,
+) -> DiffusionEngine:
+    """Load a model and return the engine that runs it; an engine still in use is returned again at once.
+
+    Args:
+        model: "embedded", a hub id, a diffusers folder, or a `.safetensors` file.
+        device: "cuda", "mps" or "cpu"; the best one there where None.
+        dtype: "float16", "bfloat16", "float32" or "float64"; half precision on accelerators, float32 on CPUs where None.
+        safety_checker: False turns the checker of a model that has one off.
+        variant: A hub variant such as "fp16".
+        rows: Rows of one network call at most; a grid cell with guidance needs two.
+
+    Raises:
+        ModelError: The model cannot be found, loaded or used; the message says what is allowed.
+    """
+    key = (str(model), str(device), str(dtype), safety_checker, variant, rows)
+    engine = _loaded.get(key)
+    if engine is None:
+        from .engine.diffusion import DiffusionEngine
+        from .engine.models import load_model
+
+        loaded = load_model(model, device=device, dtype=dtype, safety_checker=safety_checker, variant=variant)
+        engine = _loaded[key] = DiffusionEngine(loaded, rows)
+    return engine
+
+
+def _engine(engine: Engine | None) -> Engine:
+    if engine is not None:
+        return engine
+    if not _default:
+        _default.append(load_engine("embedded"))
+    return _default[0]
+
+
+def inpaint(
+    image: Any, mask: Any, params: Params | None = None, *, engine: Engine | None = None, **changes: Any
+) -> Result:
+    """Inpaint once.
+
+    Args:
+        image: Whatever `load_image` takes.
+        mask: Whatever `load_mask` takes; as large as the image, white (255) = repaint.
+        params: The recipe.
+        engine: What `load_engine` returned; the embedded model where None.
+        **changes: Fields of `Params` that differ from `params`.
+
+    Raises:
+        InvalidParams: The recipe is not allowed, or not for this model.
+        InvalidImage: The image cannot be read.
+        InvalidMask: The mask is empty, unreadable or of another size.
+        NbInpaintError: It failed while it ran; the message says why.
+    """
+    sweep = Sweep(image, mask, (params or Params()).replace(**changes))
+    study = execute(Study(sweep, _engine(engine)), _engine(engine), Cancel())
+    for failure in study.failures.values():
+        raise NbInpaintError(failure.message)
+    return study[0]
+
+
+def run(
+    sweep: Sweep, *, engine: Engine | None = None, store: str | Path | None = None, progress: bool = True
+) -> Study:
+    """Run a sweep here and now, with a progress bar.
+
+    Args:
+        sweep: The plan.
+        engine: What `load_engine` returned; the embedded model where None.
+        store: A folder to keep every result in as it comes; what is there already is not computed again.
+        progress: False shows no bar.
+
+    Returns:
+        The study. A grid cell that fails keeps its error in `study.failures`, and the others go on.
+
+    Raises:
+        InvalidParams: A grid cell's recipe cannot be used with this model; nothing was run.
+    """
+    engine = _engine(engine)
+    study = Study(sweep, engine, store)
+    with tqdm(total=sum(study.plans[c.index].evaluations for c in study.missing), unit="step", disable=not progress) as bar:
+
+        def show(event: Event, now: Progress) -> None:
+            bar.set_description(f"{now.cells_done} of {now.cells} grid cells", refresh=False)
+            bar.update(now.steps_done - bar.n)
+
+        return execute(study, engine, Cancel(), show)
+
+
+def start(
+    sweep: Sweep,
+    *,
+    engine: Engine | None = None,
+    store: str | Path | None = None,
+    listen: Any = None,
+) -> Job:
+    """Run a sweep in the background.
+
+    Args:
+        sweep: The plan.
+        engine: What `load_engine` returned; the embedded model where None.
+        store: A folder to keep every result in as it comes; what is there already is not computed again.
+        listen: Called in the job's thread with every event and the progress after it.
+
+    Returns:
+        A job with `.progress`, `.cancel()`, `.result()` and the growing `.study`.
+
+    Raises:
+        InvalidParams: A grid cell's recipe cannot be used with this model; nothing was run.
+    """
+    engine = _engine(engine)
+    return Job(sweep, engine, Study(sweep, engine, store), listen)

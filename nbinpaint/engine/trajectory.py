@@ -1,0 +1,117 @@
+"""One grid cell on its way from noise to latents: its own scheduler, generator, latents and conditioning.
+
+A trajectory says what rows it wants from the denoising network and takes the prediction back; who else sits in the same batch is
+none of its business. The arithmetic and the order of random draws are those of diffusers' `StableDiffusionInpaintPipeline`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+
+from ..params import Params
+from ..placement import place
+from ..sweep import GridCell
+from .conditioning import Conditioning
+from .models import Model
+from .samplers import Sampler
+
+__all__ = ["Rows", "Trajectory"]
+
+
+class Rows(NamedTuple):
+    """What a trajectory asks of the network in one evaluation; every member has the same number of rows.
+
+    Attributes:
+        latents: (rows, channels, h, w), already scaled and concatenated with mask and masked image where the model takes them.
+        timesteps: float32 (rows,), on the CPU.
+        text: (rows, tokens, channels).
+    """
+
+    latents: torch.Tensor
+    timesteps: torch.Tensor
+    text: torch.Tensor
+
+
+class Trajectory:
+    """The state of one grid cell between its first and last evaluation.
+
+    Args:
+        cell: The grid cell.
+        params: Its recipe with the size resolved; at least one step must be left to run.
+        model: The model.
+        conditioning: Encodings, shared by all trajectories of an engine.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, cell: GridCell, params: Params, model: Model, conditioning: Conditioning) -> None:
+        assert params.size is not None
+        self.cell = cell
+        self.params = params
+        self.done = 0
+        self.seconds = 0.0
+        placement = place(cell.source.image.size, params.size, params.resize_mode)
+        generator = torch.Generator("cpu").manual_seed(params.seed)
+        self._sampler = Sampler(params, model.pipeline.scheduler.config, generator)
+        self._text = conditioning.rows(params)
+        self._blends = model.unet_channels == model.latent_channels
+        mask = conditioning.mask(cell.source, placement)
+
+        # The draws, in the pipeline's order: image, noise, masked image, then the sampler's own.
+        clean = None
+        if params.denoise < 1 or self._blends:
+            clean = conditioning.image(cell.source, placement).sample(generator)
+        shape = (1, model.latent_channels, *mask.shape[-2:])
+        noise = randn_tensor(shape, generator=generator, device=model.device, dtype=model.dtype)
+        masked = conditioning.masked_image(cell.source, placement).sample(generator)
+
+        if params.denoise < 1:
+            assert clean is not None
+            self.latents = self._sampler.add_noise(clean, noise, 0)
+        else:
+            self.latents = noise * self._sampler.scheduler.init_noise_sigma
+        self._mask, self._noise, self._clean = mask, noise, clean
+        self._extra = None if self._blends else torch.cat([mask, masked], dim=1)
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the whole trajectory."""
+        return self._sampler.evaluations
+
+    @property
+    def sigma_start(self) -> float:
+        """Noise level of the first step."""
+        return self._sampler.sigma_start
+
+    @property
+    def left(self) -> int:
+        """Evaluations still to come."""
+        return self.evaluations - self.done
+
+    @property
+    def row_count(self) -> int:
+        """Rows it needs in a batch: two with guidance, one without."""
+        return len(self._text)
+
+    def rows(self) -> Rows:
+        """Return what the network is to be asked next."""
+        scaled = self._sampler.scale(self.latents, self.done)
+        if self._extra is not None:
+            scaled = torch.cat([scaled, self._extra], dim=1)
+        count = self.row_count
+        timestep = self._sampler.timesteps[self.done].float()
+        return Rows(scaled.expand(count, -1, -1, -1), timestep.expand(count), self._text)
+
+    def advance(self, prediction: torch.Tensor) -> None:
+        """Take the network's answer (rows, channels, h, w) and move one evaluation on."""
+        if self.params.guided:
+            negative, positive = prediction.chunk(2)
+            prediction = negative + self.params.guidance_scale * (positive - negative)
+        self.latents = self._sampler.step(prediction, self.done, self.latents)
+        self.done += 1
+        if self._blends:
+            assert self._clean is not None
+            known = self._sampler.add_noise(self._clean, self._noise, self.done) if self.left else self._clean
+            self.latents = (1 - self._mask) * known + self._mask * self.latents

@@ -1,0 +1,117 @@
+"""Masks as arrays: checking, growing, feathering, compositing, and what is left of them on the latent grid.
+
+A mask is uint8 (H, W): 255 is repainted, 0 is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .errors import InvalidMask
+
+__all__ = ["blend_weight", "bounding_box", "check_mask", "composite", "grow", "invert", "latent_mask", "share"]
+
+_REACH = 4.0
+"""Where the Gaussian is cut off, in sigmas."""
+
+
+def check_mask(mask: Any, size: tuple[int, int]) -> None:
+    """Check that an array is a mask for a picture of this size, with something painted on it.
+
+    Args:
+        mask: The array.
+        size: (width, height) of the picture.
+
+    Raises:
+        InvalidMask: Wrong type, shape or size, or nothing is painted.
+    """
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.uint8 or mask.ndim != 2:
+        found = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        raise InvalidMask(f"mask is {found}; allowed: uint8 (height, width), 255 = repaint, 0 = keep")
+    if mask.shape != (size[1], size[0]):
+        raise InvalidMask(
+            f"mask is {mask.shape[1]} x {mask.shape[0]}; allowed: the image's own size, {size[0]} x {size[1]}"
+        )
+    if not (mask >= 128).any():
+        raise InvalidMask("mask is empty, so that nothing would be repainted; allowed: at least one painted pixel (255)")
+
+
+def share(mask: NDArray[np.uint8]) -> float:
+    """Return the painted part of the picture, 0 to 1."""
+    return float((mask >= 128).mean())
+
+
+def bounding_box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
+    """Return (x0, y0, x1, y1) around all that is painted, the ends exclusive; None where nothing is."""
+    x, y, width, height = cv2.boundingRect((mask >= 128).astype(np.uint8))
+    return (x, y, x + width, y + height) if width else None
+
+
+def grow(mask: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
+    """Grow what is painted by some pixels all around, with a round element; negative values shrink it."""
+    if pixels == 0:
+        return mask.copy()
+    side = 2 * abs(pixels) + 1
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    operate = cv2.dilate if pixels > 0 else cv2.erode
+    return np.asarray(operate(mask, element), np.uint8)
+
+
+def invert(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Swap what is repainted and what is kept."""
+    return np.asarray(255 - mask, np.uint8)
+
+
+def blend_weight(mask: NDArray[np.uint8], blur: float | tuple[float, float]) -> NDArray[np.float32]:
+    """Return how much of the generated pixel goes into the result, float32 (H, W), 0 to 1.
+
+    It is `clip(2 * blurred, 0, 1)` of the Gaussian-blurred mask, and 1 wherever the mask is painted, so that even a thin stroke is
+    repainted whole and the fade lies outside. Beyond four sigmas it is exactly 0.
+
+    Args:
+        mask: uint8 (H, W).
+        blur: Sigma in pixels, or (sigma along x, sigma along y).
+    """
+    painted = (mask >= 128).astype(np.float32)
+    sigmas = (blur, blur) if isinstance(blur, (int, float)) else blur
+    reach = [int(np.ceil(_REACH * sigma)) for sigma in sigmas]
+    if not any(reach):
+        return painted
+    padded = cv2.copyMakeBorder(painted, reach[1], reach[1], reach[0], reach[0], cv2.BORDER_REPLICATE)
+    kernels = [cv2.getGaussianKernel(2 * r + 1, s if r else 1.0, cv2.CV_32F) for r, s in zip(reach, sigmas, strict=True)]
+    blurred = cv2.sepFilter2D(padded, cv2.CV_32F, kernels[0], kernels[1], borderType=cv2.BORDER_REPLICATE)
+    height, width = mask.shape
+    inner = blurred[reach[1] : reach[1] + height, reach[0] : reach[0] + width]
+    weight = np.clip(2 * inner, 0, 1)
+    weight[weight < 1 / 512] = 0
+    return np.asarray(np.maximum(weight, painted), np.float32)
+
+
+def composite(generated: Image.Image, source: Image.Image, weight: NDArray[np.float32]) -> Image.Image:
+    """Blend two RGB pictures: the source's very bytes where the weight is 0, the generated ones where it is 1.
+
+    Args:
+        generated: RGB picture.
+        source: RGB picture of the same size.
+        weight: float32 (H, W), 0 to 1.
+    """
+    over, under = np.asarray(generated, np.float32), np.asarray(source, np.float32)
+    blended = under + (over - under) * weight[..., None]
+    return Image.fromarray(np.rint(blended).clip(0, 255).astype(np.uint8))
+
+
+def latent_mask(mask: NDArray[np.uint8], factor: int) -> NDArray[np.bool_]:
+    """Return the mask on the latent grid, bool (H / factor, W / factor): True wherever any painted pixel falls in.
+
+    Args:
+        mask: uint8 (H, W), both sides multiples of `factor`.
+        factor: Pixels per latent pixel along one side.
+    """
+    height, width = mask.shape
+    blocks = (mask >= 128).reshape(height // factor, factor, width // factor, factor)
+    return np.asarray(blocks.any(axis=(1, 3)))

@@ -1,0 +1,102 @@
+"""From a study to a contact sheet: which axis runs down, which across, what the header of each says, what all cells share."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidParams
+from ..params import Params
+from .contact_sheet import contact_sheet
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from ..study import Study
+
+__all__ = ["shared_recipe", "study_sheet"]
+
+
+def study_sheet(
+    study: Study, *, rows: str | tuple[str, ...] | None = None, columns: str | tuple[str, ...] | None = None, **options: Any
+) -> Image.Image:
+    """Draw a study as a grid of pictures.
+
+    Args:
+        study: The study; grid cells without a picture say why.
+        rows: The axis, or axes, that run down; all that `columns` does not name where None, the first of two by default.
+        columns: The axis, or axes, that run across; the last axis where None.
+        **options: Go to `contact_sheet`: `cell`, `title`, `captions`, ...
+
+    Raises:
+        InvalidParams: A name is no axis of the study, or an axis is named twice or left out.
+    """
+    down, across = _directions(tuple(study.axes), rows, columns)
+    row_points, column_points = _points(study, down), _points(study, across)
+    at = {tuple(sorted(cell.coordinates.items())): cell.index for cell in study.cells}
+    grid = [
+        [_picture(study, at[tuple(sorted((*r.items(), *c.items())))]) for c in column_points] for r in row_points
+    ]
+    chosen: dict[str, Any] = {
+        "row_labels": [_label(point, len(down) > 1) for point in row_points],
+        "column_labels": [_label(point, len(across) > 1) for point in column_points],
+        "row_title": _title(down),
+        "column_title": _title(across),
+        "title": shared_recipe(study),
+        "source": study.sweep.source.image,
+        "mask": study.sweep.source.mask,
+    }
+    return contact_sheet(images=grid, **(chosen | options))
+
+
+def shared_recipe(study: Study) -> str:
+    """Say in one line what all grid cells have in common: prompt, then every field that is not at its default or matters."""
+    always = ("steps", "denoise", "guidance_scale", "seed", "size")
+    specs = Params.specs()
+    base = study.plans[0].params.to_dict() | {"size": study.plans[0].params.size}
+    fixed = {name: value for name, value in base.items() if name not in study.axes}
+    words = [
+        f"{specs[name].label} {specs[name].format(value)}"
+        for name, value in fixed.items()
+        if name not in ("prompt",) and (name in always or value != specs[name].default)
+    ]
+    prompt = [f"“{fixed['prompt']}”"] if fixed.get("prompt") else []
+    return " · ".join([*prompt, *words, f"model {study.model}"])
+
+
+def _directions(
+    axes: tuple[str, ...], rows: str | tuple[str, ...] | None, columns: str | tuple[str, ...] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    down = (rows,) if isinstance(rows, str) else rows
+    across = (columns,) if isinstance(columns, str) else columns
+    if across is None:
+        across = tuple(a for a in axes if a not in down) if down is not None else axes[-1:]
+    if down is None:
+        down = tuple(a for a in axes if a not in across)
+    if sorted((*down, *across)) != sorted(axes):
+        raise InvalidParams(f"rows={rows!r}, columns={columns!r} do not divide the axes; allowed: each of {axes} once")
+    return down, across
+
+
+def _points(study: Study, axes: tuple[str, ...]) -> list[dict[str, Any]]:
+    values = itertools.product(*(study.axes[name] for name in axes))
+    return [dict(zip(axes, point, strict=True)) for point in values]
+
+
+def _label(point: dict[str, Any], named: bool) -> str:
+    specs = Params.specs()
+    words = [f"{specs[n].label} {specs[n].format(v)}" if named else specs[n].format(v) for n, v in point.items()]
+    return " · ".join(words)
+
+
+def _title(axes: tuple[str, ...]) -> str:
+    return " · ".join(Params.specs()[name].label for name in axes)
+
+
+def _picture(study: Study, index: int) -> Image.Image | str | None:
+    state = study.state(index)
+    if state == "done":
+        return study.results[index].image
+    if state == "withheld":
+        return "withheld by the safety checker"
+    return study.failures[index].message if state == "failed" else None

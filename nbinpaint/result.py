@@ -1,0 +1,125 @@
+"""What one grid cell came to: a `Result` with its pictures and figures, or a `Failure` that keeps its message."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .placement import Placement, place
+from .mask import blend_weight, composite
+from .metadata import png_bytes
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from .params import Params
+    from .sweep import Source
+
+__all__ = ["Failure", "Result"]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One finished inpainting.
+
+    Attributes:
+        params: The recipe, with the size that was used.
+        raw: The model's own output at `params.size`, RGB, before blending. A neutral grey where `flagged`.
+        source: The image and mask it was made from.
+        steps_run: Denoising steps that were run: `int(denoise * steps)`.
+        evaluations: Calls of the denoising network; higher-order schedulers need more than one a step.
+        sigma_start: Noise level at the start, as sigma = sqrt((1 - alpha_bar) / alpha_bar); 0 where no step was run.
+        seconds: Computing time of this grid cell; of what it shared with others in a batch, its share by rows.
+        flagged: Whether the model's safety checker withheld the picture.
+        model: Name of the model.
+    """
+
+    params: Params
+    raw: Image.Image
+    source: Source
+    steps_run: int
+    evaluations: int
+    sigma_start: float
+    seconds: float
+    flagged: bool = False
+    model: str = ""
+
+    @property
+    def placement(self) -> Placement:
+        """How the source maps onto the model's canvas."""
+        assert self.params.size is not None
+        return place(self.source.image.size, self.params.size, self.params.resize_mode)
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """The generated pixels blended into the resized source, RGB at `params.size`."""
+        placement = self.placement
+        weight = blend_weight(placement.mask(self.source.mask), self.params.mask_blur)
+        return composite(self.raw, placement.image(self.source.image), weight)
+
+    @property
+    def full(self) -> Image.Image:
+        """The result at the source's own resolution, RGB: outside the feathered mask every byte is the source's.
+
+        Made anew at each access, so that a large study does not hold hundreds of large pictures.
+        """
+        if self.steps_run == 0:
+            return self.source.image.copy()
+        return self.placement.restore(self.raw, self.source.image, self.source.mask, self.params.mask_blur)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The measured figures as plain JSON values."""
+        return {name: getattr(self, name) for name in FACTS}
+
+    def png(self) -> bytes:
+        """Return `image` as PNG with the recipe in its text chunks; `nbinpaint.read_params` reads it back."""
+        return self.encode(self.image)
+
+    def encode(self, image: Image.Image) -> bytes:
+        """Return any of this result's pictures as PNG with the recipe and figures in its text chunks."""
+        return png_bytes(image, self.params, self.facts)
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+    def __repr__(self) -> str:
+        p = self.params
+        state = "withheld by the safety checker, " if self.flagged else ""
+        return (
+            f"<Result {p.scheduler}, denoise {p.denoise:g}, {self.steps_run} of {p.steps} steps, "
+            f"{p.size[0]} x {p.size[1]}, {state}{self.seconds:.2f} s>"
+            if p.size
+            else f"<Result {p.scheduler}>"
+        )
+
+
+FACTS = tuple(
+    f.name for f in dataclasses.fields(Result) if f.name not in ("params", "raw", "source")
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a grid cell has no picture.
+
+    Attributes:
+        message: What went wrong, in a sentence.
+        kind: The error's class name.
+    """
+
+    message: str
+    kind: str = "Error"
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """Keep an exception's message; one without a message is named by its class."""
+        return cls(str(error) or type(error).__name__, type(error).__name__)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, str]) -> Failure:
+        """Make one from plain JSON values."""
+        return cls(**values)

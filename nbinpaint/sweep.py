@@ -1,0 +1,143 @@
+"""A sweep is a plan: one image, one mask, a base recipe and named axes give an ordered set of grid cells.
+
+Nothing here computes a picture; whatever is wrong with a plan is said before anything runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .axes import axis_values
+from .errors import InvalidParams
+from .image import load_image, load_mask
+from .mask import check_mask
+from .params import Params, check_names
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+__all__ = ["GridCell", "Source", "Sweep", "result_key"]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A photograph and the mask painted on it, at their own resolution.
+
+    Attributes:
+        image: RGB picture.
+        mask: uint8 (H, W), 255 = repaint, 0 = keep.
+    """
+
+    image: Image.Image
+    mask: np.ndarray
+
+    @classmethod
+    def load(cls, image: Any, mask: Any) -> Source:
+        """Load both from whatever `load_image` and `load_mask` take.
+
+        Raises:
+            InvalidImage: The image cannot be read.
+            InvalidMask: The mask cannot be read, is empty, or is of another size than the image.
+        """
+        picture = load_image(image)
+        array = load_mask(mask, size=picture.size)
+        check_mask(array, picture.size)
+        return cls(picture, array)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over both pictures' sizes and pixels, as hexadecimal text."""
+        sha = hashlib.sha256(repr(self.image.size).encode())
+        sha.update(self.image.tobytes())
+        sha.update(self.mask.tobytes())
+        return sha.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class GridCell:
+    """One picture to make: where it stands in the sweep and its whole recipe.
+
+    Attributes:
+        index: Place in the sweep's order, from 0.
+        coordinates: Axis name to this cell's value, in the order of the axes.
+        params: The whole recipe.
+        source: The image and mask.
+    """
+
+    index: int
+    coordinates: Mapping[str, Any]
+    params: Params
+    source: Source
+
+
+def result_key(params: Params, source: Source, fingerprint: str) -> str:
+    """Name what is computed, whichever sweep asks for it: the same key means the same picture.
+
+    Args:
+        params: The recipe with its size resolved.
+        source: Image and mask.
+        fingerprint: The engine's.
+    """
+    recipe = json.dumps([params.to_dict(), source.digest, fingerprint], sort_keys=True)
+    return hashlib.sha256(recipe.encode()).hexdigest()[:20]
+
+
+class Sweep:
+    """An image, a mask, a base recipe and axes by field name.
+
+    The first axis is the slowest and gives the rows, the second the columns of a grid.
+
+    Args:
+        image: Whatever `load_image` takes.
+        mask: Whatever `load_mask` takes; as large as the image, white (255) = repaint.
+        params: The base recipe; its own defaults where None.
+        **axes: Field of `Params` = values, as a list or as text; see `nbinpaint.axes.axis_values`.
+
+    Raises:
+        InvalidParams: An axis is no field of `Params`, or a value is out of bounds.
+        InvalidImage: The image cannot be read.
+        InvalidMask: The mask is empty, unreadable, or of another size.
+
+    Example:
+        >>> sweep = Sweep("photo.jpg", "mask.png", scheduler=["DDIM", "PNDM"], denoise="0.4-1.0 [4]")  # doctest: +SKIP
+        >>> sweep.shape  # doctest: +SKIP
+        (2, 4)
+    """
+
+    def __init__(self, image: Any, mask: Any, params: Params | None = None, /, **axes: Any) -> None:
+        if params is not None and not isinstance(params, Params):
+            raise InvalidParams(f"params={params!r} is no recipe; allowed: nbinpaint.Params(...) or None")
+        check_names(axes)
+        specs = Params.specs()
+        self.params = params or Params()
+        self.axes: Mapping[str, tuple[Any, ...]] = {name: axis_values(specs[name], v) for name, v in axes.items()}
+        self.source = Source.load(image, mask)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis, in order."""
+        return tuple(len(values) for values in self.axes.values())
+
+    def __len__(self) -> int:
+        return math.prod(self.shape)
+
+    def __repr__(self) -> str:
+        axes = ", ".join(f"{name}: {len(values)}" for name, values in self.axes.items()) or "no axes"
+        return f"<Sweep of {len(self)} grid cells ({axes}) over a {self.source.image.width} x {self.source.image.height} image>"
+
+    @cached_property
+    def cells(self) -> tuple[GridCell, ...]:
+        """Every grid cell, the last axis running fastest."""
+        names = tuple(self.axes)
+        points = (dict(zip(names, values, strict=True)) for values in itertools.product(*self.axes.values()))
+        return tuple(
+            GridCell(index, point, self.params.replace(**point), self.source) for index, point in enumerate(points)
+        )
