@@ -39,7 +39,8 @@ def load_engine(
     Args:
         model: "embedded", a hub id, a diffusers folder, or a `.safetensors` file.
         device: "cuda", "mps" or "cpu"; the best one there where None.
-        dtype: "float16", "bfloat16", "float32" or "float64"; half precision on accelerators, float32 on CPUs where None.
+        dtype: "float16", "bfloat16", "float32" or "float64"; half precision on accelerators, float32 on CPUs where
+            None.
         safety_checker: False turns the checker of a model that has one off.
         variant: A hub variant such as "fp16".
         rows: Rows of one network call at most; a grid cell with guidance needs two.
@@ -91,9 +92,7 @@ def inpaint(
     return study[0]
 
 
-def run(
-    sweep: Sweep, *, engine: Engine | None = None, store: str | Path | None = None, progress: bool = True
-) -> Study:
+def run(sweep: Sweep, *, engine: Engine | None = None, store: str | Path | None = None, progress: bool = True) -> Study:
     """Run a sweep here and now, with a progress bar.
 
     Args:
@@ -110,7 +109,9 @@ def run(
     """
     engine = _engine(engine)
     study = Study(sweep, engine, store)
-    with tqdm(total=sum(study.plans[c.index].evaluations for c in study.missing), unit="step", disable=not progress) as bar:
+    with tqdm(
+        total=sum(study.plans[c.index].evaluations for c in study.missing), unit="step", disable=not progress
+    ) as bar:
 
         def show(event: Event, now: Progress) -> None:
             bar.set_description(f"{now.cells_done} of {now.cells} grid cells", refresh=False)

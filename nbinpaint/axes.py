@@ -1,6 +1,7 @@
 """Axis values: what a person writes for an axis becomes a tuple of checked values.
 
-Text is read with exact decimal arithmetic, so that `0.3-0.9 (+0.2)` gives 0.3, 0.5, 0.7, 0.9 and never a value past the end.
+Text is read with exact decimal arithmetic, so that `0.3-0.9 (+0.2)` gives 0.3, 0.5, 0.7, 0.9 and never a value past
+the end.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ _MOST = 10_000
 def axis_values(spec: ParamSpec, values: Any) -> tuple[Any, ...]:
     """Turn what was given for an axis into checked values.
 
-    Text may be a comma list (quotes protect commas), a range with a count `0.3-0.9 [5]` (both ends), a range with a step
-    `0.3-0.9 (+0.2)` (never past the end), a plain range of whole numbers `1-5`, or a list that goes on: `1, 2, .., 10`.
+    Text may be a comma list (quotes protect commas), a range with a count `0.3-0.9 [5]` (both ends), a range with a
+    step `0.3-0.9 (+0.2)` (never past the end), a plain range of whole numbers `1-5`, or a list that goes on: `1, 2,
+    .., 10`.
 
     Args:
         spec: The parameter the axis runs over.
@@ -128,7 +130,9 @@ def _going_on(spec: ParamSpec, text: str) -> list[Any]:
     parts = [part.strip() for part in text.split(",")]
     at = parts.index("..")
     if at < 2 or at != len(parts) - 2:
-        raise InvalidParams(f"{spec.name}={text!r}: '..' wants two values before it and the last one after it, as in '1, 2, .., 10'")
+        raise InvalidParams(
+            f"{spec.name}={text!r}: '..' wants two values before it and the last one after it, as in '1, 2, .., 10'"
+        )
     numbers = [_decimal(spec, text, part) for part in [*parts[:at], parts[-1]]]
     head = [_plain(spec, number) for number in numbers[:-2]]
     step = numbers[-2] - numbers[-3]
@@ -138,5 +142,7 @@ def _going_on(spec: ParamSpec, text: str) -> list[Any]:
 def _steps(spec: ParamSpec, text: str, first: Decimal, last: Decimal, step: Decimal) -> list[Any]:
     count = (last - first) / step if step else Decimal(-1)
     if not 0 <= count <= _MOST:
-        raise InvalidParams(f"{spec.name}={text!r}: steps of {step} do not lead from {first} to {last}; allowed: {_FORMS}")
+        raise InvalidParams(
+            f"{spec.name}={text!r}: steps of {step} do not lead from {first} to {last}; allowed: {_FORMS}"
+        )
     return [_plain(spec, first + i * step) for i in range(int(count) + 1)]

@@ -32,12 +32,14 @@ _DATA_URL = re.compile(r"data:(?P<type>[\w/+.-]*)(?:;[\w=.-]+)*?(?P<base64>;base
 def load_image(source: Any) -> Image.Image:
     """Load a picture as RGB at its own resolution.
 
-    EXIF orientation is applied. Transparent pixels are laid over white. 16-bit greyscale is scaled to 8 bits, floating-point arrays are
-    taken as 0 to 1, palettes and CMYK are converted, and of an animation the first frame is taken.
+    EXIF orientation is applied. Transparent pixels are laid over white. 16-bit greyscale is scaled to 8 bits,
+    floating-point arrays are taken as 0 to 1, palettes and CMYK are converted, and of an animation the first frame
+    is taken.
 
     Args:
-        source: A path, an http(s) URL, a data URL, bytes or a file object, a numpy array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of
-            uint8, uint16, bool or float 0 to 1, a PIL image, or the value of an ipywidgets `FileUpload`.
+        source: A path, an http(s) URL, a data URL, bytes or a file object, a numpy array (H, W), (H, W, 1), (H, W,
+            3) or (H, W, 4) of uint8, uint16, bool or float 0 to 1, a PIL image, or the value of an ipywidgets
+            `FileUpload`.
 
     Raises:
         InvalidImage: Not a picture, damaged, or larger than 100 megapixels (64 MB over http).
@@ -50,8 +52,9 @@ def load_mask(
 ) -> NDArray[np.uint8]:
     """Load a mask as uint8 (H, W): 255 = repaint, 0 = keep.
 
-    Luminance of 128 and above is repainted: white on black. A picture with transparent parts is read by its alpha channel instead, as
-    image editors and hosted editing services have it: what was erased (alpha under 128) is repainted. `channel` overrides the choice.
+    Luminance of 128 and above is repainted: white on black. A picture with transparent parts is read by its alpha
+    channel instead, as image editors and hosted editing services have it: what was erased (alpha under 128) is
+    repainted. `channel` overrides the choice.
 
     Args:
         source: Whatever `load_image` takes.
@@ -153,9 +156,13 @@ def _decode(content: bytes, name: str) -> Image.Image:
     except InvalidImage:
         raise
     except Image.DecompressionBombError as error:
-        raise InvalidImage(f"image {name!r} is too large: {error}; allowed: {MOST_PIXELS // 10**6} megapixels") from error
+        raise InvalidImage(
+            f"image {name!r} is too large: {error}; allowed: {MOST_PIXELS // 10**6} megapixels"
+        ) from error
     except Exception as error:
-        raise InvalidImage(f"image {name!r} is damaged or no picture: {error}; allowed: PNG, JPEG, WebP, ...") from error
+        raise InvalidImage(
+            f"image {name!r} is damaged or no picture: {error}; allowed: PNG, JPEG, WebP, ..."
+        ) from error
     return _upright(picture)
 
 
@@ -185,7 +192,9 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
         array = np.rint(array / 257).astype(np.uint8)
     elif np.issubdtype(array.dtype, np.floating):
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise InvalidImage("image array of floating-point numbers leaves 0 to 1; allowed: 0 to 1, or uint8 0 to 255")
+            raise InvalidImage(
+                "image array of floating-point numbers leaves 0 to 1; allowed: 0 to 1, or uint8 0 to 255"
+            )
         array = np.rint(array * 255).astype(np.uint8)
     elif array.dtype != np.uint8:
         raise InvalidImage(f"image array of {array.dtype}; allowed: uint8, uint16, bool, or float 0 to 1")

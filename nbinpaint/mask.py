@@ -38,7 +38,9 @@ def check_mask(mask: Any, size: tuple[int, int]) -> None:
             f"mask is {mask.shape[1]} x {mask.shape[0]}; allowed: the image's own size, {size[0]} x {size[1]}"
         )
     if not (mask >= 128).any():
-        raise InvalidMask("mask is empty, so that nothing would be repainted; allowed: at least one painted pixel (255)")
+        raise InvalidMask(
+            "mask is empty, so that nothing would be repainted; allowed: at least one painted pixel (255)"
+        )
 
 
 def share(mask: NDArray[np.uint8]) -> float:
@@ -70,8 +72,8 @@ def invert(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def blend_weight(mask: NDArray[np.uint8], blur: float | tuple[float, float]) -> NDArray[np.float32]:
     """Return how much of the generated pixel goes into the result, float32 (H, W), 0 to 1.
 
-    It is `clip(2 * blurred, 0, 1)` of the Gaussian-blurred mask, and 1 wherever the mask is painted, so that even a thin stroke is
-    repainted whole and the fade lies outside. Beyond four sigmas it is exactly 0.
+    It is `clip(2 * blurred, 0, 1)` of the Gaussian-blurred mask, and 1 wherever the mask is painted, so that even a
+    thin stroke is repainted whole and the fade lies outside. Beyond four sigmas it is exactly 0.
 
     Args:
         mask: uint8 (H, W).
@@ -83,7 +85,9 @@ def blend_weight(mask: NDArray[np.uint8], blur: float | tuple[float, float]) -> 
     if not any(reach):
         return painted
     padded = cv2.copyMakeBorder(painted, reach[1], reach[1], reach[0], reach[0], cv2.BORDER_REPLICATE)
-    kernels = [cv2.getGaussianKernel(2 * r + 1, s if r else 1.0, cv2.CV_32F) for r, s in zip(reach, sigmas, strict=True)]
+    kernels = [
+        cv2.getGaussianKernel(2 * r + 1, s if r else 1.0, cv2.CV_32F) for r, s in zip(reach, sigmas, strict=True)
+    ]
     blurred = cv2.sepFilter2D(padded, cv2.CV_32F, kernels[0], kernels[1], borderType=cv2.BORDER_REPLICATE)
     height, width = mask.shape
     inner = blurred[reach[1] : reach[1] + height, reach[0] : reach[0] + width]

@@ -1,6 +1,7 @@
 """The recipe inside the picture: PNG text chunks that nbinpaint and other tools read back.
 
-`nbinpaint` holds the exact recipe and figures as JSON; `parameters` says the same in AUTOMATIC1111's infotext form, which many tools show.
+`nbinpaint` holds the exact recipe and figures as JSON; `parameters` says the same in AUTOMATIC1111's infotext form,
+which many tools show.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _PAIR = re.compile(r'\s*([\w /-]+):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
 
 
 def infotext(params: Params, model: str = "") -> str:
-    """Write a recipe in AUTOMATIC1111's infotext form: prompt, negative prompt, then `Steps: 20, Sampler: DDIM, ...`."""
+    """Write a recipe in AUTOMATIC1111's infotext form: prompt, negative prompt, `Steps: 20, Sampler: DDIM, ...`."""
     fields: dict[str, Any] = {
         "Steps": params.steps,
         "Sampler": SAMPLER_NAMES.get(params.scheduler, params.scheduler),

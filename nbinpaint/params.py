@@ -1,7 +1,7 @@
 """The recipe of one grid cell, and the one place where each of its parameters is declared.
 
-Sliders, validation, axis parsing, report headers and the metadata in saved pictures all read `Params.specs()`; a new parameter is
-one field here.
+Sliders, validation, axis parsing, report headers and the metadata in saved pictures all read `Params.specs()`; a new
+parameter is one field here.
 """
 
 from __future__ import annotations
@@ -124,9 +124,9 @@ def _check_bounds(spec: ParamSpec, value: Any, number: float) -> None:
 
 
 def _check_int(spec: ParamSpec, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or value != value or value % 1:
+    number = _check_float(spec, value)
+    if number % 1:
         raise spec.refuse(value)
-    _check_bounds(spec, value, float(value))
     return int(value)
 
 
@@ -180,7 +180,8 @@ class Params:
         (128, 128)
 
     Raises:
-        InvalidParams: A value is of the wrong type, out of bounds or unknown. The message names field, value and what is allowed.
+        InvalidParams: A value is of the wrong type, out of bounds or unknown. The message names field, value and
+            what is allowed.
     """
 
     prompt: str = _param("", label="Prompt", help="What to paint into the mask.", kind="text")
@@ -195,7 +196,13 @@ class Params:
         choices=tuple(ALL_SCHEDULERS),
     )
     steps: int = _param(
-        20, label="Steps", help="Steps of the full schedule; denoise x steps of them are run.", kind="int", low=1, high=500, step=1
+        20,
+        label="Steps",
+        help="Steps of the full schedule; denoise x steps of them are run.",
+        kind="int",
+        low=1,
+        high=500,
+        step=1,
     )
     denoise: float = _param(
         1.0,
@@ -207,7 +214,13 @@ class Params:
         step=0.01,
     )
     guidance_scale: float = _param(
-        7.5, label="Guidance", help="How strongly the prompt pulls; 1 or less turns it off.", kind="float", low=0, high=30, step=0.1
+        7.5,
+        label="Guidance",
+        help="How strongly the prompt pulls; 1 or less turns it off.",
+        kind="float",
+        low=0,
+        high=30,
+        step=0.1,
     )
     seed: int = _param(0, label="Seed", help="Where the noise comes from.", kind="int", low=0, high=2**53 - 1, step=1)
     size: tuple[int, int] | None = _param(

@@ -1,6 +1,7 @@
 """How a source of one size is brought onto a model's canvas of another, and how the result comes back.
 
-One mechanism serves every resize mode: a window of the source, which may reach beyond its edges, is resampled to the canvas.
+One mechanism serves every resize mode: a window of the source, which may reach beyond its edges, is resampled to the
+canvas.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ class Placement:
         return max(x0, 0), max(y0, 0), min(x1, self.source_size[0]), min(y1, self.source_size[1])
 
     def image(self, source: Image.Image) -> Image.Image:
-        """Bring a picture onto the canvas: RGB at `size`, Lanczos resampling, the very pixels where nothing is resized."""
+        """Bring a picture onto the canvas: RGB at `size`, by Lanczos; the very pixels where nothing is resized."""
         window = Image.fromarray(self._window(np.asarray(source), cv2.BORDER_REPLICATE))
         return window if window.size == self.size else window.resize(self.size, Image.Resampling.LANCZOS)
 
     def mask(self, source: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Bring a mask onto the canvas: uint8 (h, w), 255 wherever a painted pixel falls in; nothing beyond the source."""
+        """Bring a mask onto the canvas: uint8 (h, w), 255 wherever a painted pixel falls in, 0 beyond the source."""
         painted = self._window(np.where(source >= 128, np.uint8(255), np.uint8(0)), cv2.BORDER_CONSTANT)
         for axis, side in ((1, self.size[0]), (0, self.size[1])):
             painted = _any_along(painted, axis, side)
@@ -67,9 +68,7 @@ class Placement:
             return np.ascontiguousarray(inner)
         return np.asarray(cv2.copyMakeBorder(inner, iy0 - y0, y1 - iy1, ix0 - x0, x1 - ix1, border, value=0), np.uint8)
 
-    def restore(
-        self, generated: Image.Image, source: Image.Image, mask: NDArray[np.uint8], blur: float
-    ) -> Image.Image:
+    def restore(self, generated: Image.Image, source: Image.Image, mask: NDArray[np.uint8], blur: float) -> Image.Image:
         """Put a generated canvas back into its source, at the source's own resolution.
 
         Args:
@@ -79,7 +78,8 @@ class Placement:
             blur: Sigma of the feathered edge in canvas pixels.
 
         Returns:
-            RGB at `source_size`; wherever the feathered mask's weight is 0, and outside the window, the source's very bytes.
+            RGB at `source_size`; wherever the feathered mask's weight is 0, and outside the window, the source's
+            very bytes.
         """
         x0, y0, x1, y1 = self.box
         inner = self._inner
@@ -87,7 +87,9 @@ class Placement:
         if generated.size != (x1 - x0, y1 - y0):
             back = generated.resize((x1 - x0, y1 - y0), Image.Resampling.LANCZOS)
         part = back.crop((inner[0] - x0, inner[1] - y0, inner[2] - x0, inner[3] - y0))
-        weight = blend_weight(mask, (blur / self.scale[0], blur / self.scale[1]))[inner[1] : inner[3], inner[0] : inner[2]]
+        weight = blend_weight(mask, (blur / self.scale[0], blur / self.scale[1]))[
+            inner[1] : inner[3], inner[0] : inner[2]
+        ]
         whole = source.copy()
         whole.paste(composite(part, source.crop(inner), weight), inner[:2])
         return whole
@@ -111,8 +113,8 @@ def place(source_size: tuple[int, int], size: tuple[int, int], mode: str) -> Pla
     Args:
         source_size: (width, height) of the source.
         size: (width, height) of the canvas.
-        mode: "stretch" takes the whole source and ignores its aspect; "crop" covers the canvas and cuts off what is over, evenly on
-            both sides; "fill" holds the whole source and repeats its edges beyond.
+        mode: "stretch" takes the whole source and ignores its aspect; "crop" covers the canvas and cuts off what is
+            over, evenly on both sides; "fill" holds the whole source and repeats its edges beyond.
 
     Raises:
         InvalidParams: The mode is unknown.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .placement import Placement, place
 from .mask import blend_weight, composite
 from .metadata import png_bytes
+from .placement import Placement, place
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -97,9 +97,7 @@ class Result:
         )
 
 
-FACTS = tuple(
-    f.name for f in dataclasses.fields(Result) if f.name not in ("params", "raw", "source")
-)
+FACTS = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("params", "raw", "source"))
 
 
 @dataclass(frozen=True)

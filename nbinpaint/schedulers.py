@@ -1,6 +1,7 @@
 """The schedulers on offer: one table from public name to diffusers class.
 
-A new scheduler is one entry here. The table imports nothing, so that a sweep can be planned where diffusers is not installed.
+A new scheduler is one entry here. The table imports nothing, so that a sweep can be planned where diffusers is not
+installed.
 """
 
 from __future__ import annotations

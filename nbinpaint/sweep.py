@@ -131,7 +131,8 @@ class Sweep:
 
     def __repr__(self) -> str:
         axes = ", ".join(f"{name}: {len(values)}" for name, values in self.axes.items()) or "no axes"
-        return f"<Sweep of {len(self)} grid cells ({axes}) over a {self.source.image.width} x {self.source.image.height} image>"
+        width, height = self.source.image.size
+        return f"<Sweep of {len(self)} grid cells ({axes}) over a {width} x {height} image>"
 
     @cached_property
     def cells(self) -> tuple[GridCell, ...]:

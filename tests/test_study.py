@@ -92,7 +92,12 @@ def test_another_sweep_reuses_what_both_have_in_common(sweep: nb.Sweep, tmp_path
     nb.run(sweep, engine=nb.FakeEngine(), store=tmp_path, progress=False)
     engine = Counting()
     wider = nb.Sweep(
-        sweep.source.image, sweep.source.mask, sweep.params, scheduler=["DDIM", "KLMS"], denoise=[1.0, 0.5], size=[64, 32]
+        sweep.source.image,
+        sweep.source.mask,
+        sweep.params,
+        scheduler=["DDIM", "KLMS"],
+        denoise=[1.0, 0.5],
+        size=[64, 32],
     )
     nb.run(wider, engine=engine, store=tmp_path, progress=False)
     done_before = {c.index for c in wider.cells if c.params.scheduler == "DDIM" and c.params.size == (64, 64)}

@@ -61,4 +61,6 @@ def test_importing_and_planning_need_no_heavy_library() -> None:
         "assert not {'torch', 'diffusers', 'transformers', 'ipycanvas', 'anywidget'} & set(sys.modules)\n"
     )
     # numpy comes first so that its own import is not part of the check
-    subprocess.run([sys.executable, "-c", code.replace("import sys, nbinpaint", "import sys, nbinpaint", 1)], check=True)
+    subprocess.run(
+        [sys.executable, "-c", code.replace("import sys, nbinpaint", "import sys, nbinpaint", 1)], check=True
+    )

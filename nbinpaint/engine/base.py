@@ -87,14 +87,20 @@ class Cancel:
 class Engine(Protocol):
     """What computes grid cells."""
 
-    name: str
-    """What people call the model."""
+    @property
+    def name(self) -> str:
+        """What people call the model."""
+        ...
 
-    fingerprint: str
-    """Names the weights and the number format: the same fingerprint and recipe give the same picture."""
+    @property
+    def fingerprint(self) -> str:
+        """Names the weights and the number format: the same fingerprint and recipe give the same picture."""
+        ...
 
-    native_size: tuple[int, int]
-    """Width and height that the model was made for."""
+    @property
+    def native_size(self) -> tuple[int, int]:
+        """Width and height that the model was made for."""
+        ...
 
     def plan(self, params: Params) -> Plan:
         """Say what a recipe means here.

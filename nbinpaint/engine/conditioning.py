@@ -1,6 +1,7 @@
 """What a grid cell is conditioned on, computed once per distinct input: prompt encodings and VAE posteriors.
 
-Posteriors are kept, not samples of them: each grid cell draws its own sample from its own generator, as diffusers' pipeline does.
+Posteriors are kept, not samples of them: each grid cell draws its own sample from its own generator, as diffusers'
+pipeline does.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import retrieve_latents
 from PIL import Image
 
-from ..placement import Placement
 from ..mask import latent_mask
 from ..params import Params
+from ..placement import Placement
 from ..sweep import Source
 from .models import Model
 
@@ -70,10 +71,11 @@ class Conditioning:
 
         def encode() -> torch.Tensor:
             self.encodes["prompt"] += 1
-            return self._model.pipeline.encode_prompt(text, self._model.device, 1, False)[0]
+            encoded: torch.Tensor = self._model.pipeline.encode_prompt(text, self._model.device, 1, False)[0]
+            return encoded
 
-        encoded: torch.Tensor = self._prompts.get(text, encode)
-        return encoded
+        kept: torch.Tensor = self._prompts.get(text, encode)
+        return kept
 
     def rows(self, params: Params) -> torch.Tensor:
         """Return the text rows of one grid cell: (2, ...) with guidance, negative first, otherwise (1, ...)."""

@@ -1,4 +1,4 @@
-"""One evaluation for many trajectories: rows at different timesteps, of different schedulers and prompts, in one network call."""
+"""One evaluation for many trajectories: rows of different timesteps, schedulers and prompts in one network call."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Denoiser:
             return self._halves(rows)
         self.calls += 1
         self.rows += sum(counts)
-        return list(out.split(counts))
+        return list(torch.split(out, counts))
 
     def _halves(self, rows: Sequence[Rows]) -> list[torch.Tensor]:
         middle = len(rows) // 2

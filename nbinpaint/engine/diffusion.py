@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 
 from ..errors import NbInpaintError
-from ..placement import place
 from ..params import Params
+from ..placement import place
 from ..result import Failure, Result
 from ..sweep import GridCell
 from .base import Cancel, Event, Failed, Finished, Plan, Started, Stepped

@@ -58,7 +58,8 @@ class Model:
     @property
     def size_multiple(self) -> int:
         """Both sides of a picture must be multiples of this: the latent grid halves once per level of the network."""
-        return self.factor * 2 ** (len(self.pipeline.unet.config.block_out_channels) - 1)
+        levels = len(self.pipeline.unet.config.block_out_channels)
+        return self.factor << (levels - 1)
 
     @property
     def native_size(self) -> tuple[int, int]:
@@ -94,7 +95,8 @@ def load_model(
     Args:
         name: "embedded", a hub id, a diffusers folder, or a `.safetensors` file.
         device: "cuda", "mps", "cpu", ...; the best one there where None.
-        dtype: "float16", "bfloat16", "float32" or "float64"; half precision on accelerators, float32 on CPUs where None.
+        dtype: "float16", "bfloat16", "float32" or "float64"; half precision on accelerators, float32 on CPUs where
+            None.
         safety_checker: False leaves out the checker of a model that has one.
         variant: A hub variant such as "fp16".
 

@@ -34,7 +34,9 @@ def refuse_unusable(params: Params, prediction_type: str) -> None:
             f"steps={params.steps} is more than scheduler={params.scheduler!r} can hold; allowed: 1 to {info.max_steps}"
         )
     if prediction_type not in ("epsilon", "v_prediction", "sample"):
-        raise spec.refuse(params.scheduler, "models with epsilon or v predictions", f"cannot use {prediction_type!r} models")
+        raise spec.refuse(
+            params.scheduler, "models with epsilon or v predictions", f"cannot use {prediction_type!r} models"
+        )
 
 
 class Sampler:

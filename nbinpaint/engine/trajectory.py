@@ -1,7 +1,8 @@
 """One grid cell on its way from noise to latents: its own scheduler, generator, latents and conditioning.
 
-A trajectory says what rows it wants from the denoising network and takes the prediction back; who else sits in the same batch is
-none of its business. The arithmetic and the order of random draws are those of diffusers' `StableDiffusionInpaintPipeline`.
+A trajectory says what rows it wants from the denoising network and takes the prediction back; who else sits in the
+same batch is none of its business. The arithmetic and the order of random draws are those of diffusers'
+`StableDiffusionInpaintPipeline`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Rows(NamedTuple):
     """What a trajectory asks of the network in one evaluation; every member has the same number of rows.
 
     Attributes:
-        latents: (rows, channels, h, w), already scaled and concatenated with mask and masked image where the model takes them.
+        latents: (rows, channels, h, w), already scaled and concatenated with mask and masked image where the model
+            takes them.
         timesteps: float32 (rows,), on the CPU.
         text: (rows, tokens, channels).
     """

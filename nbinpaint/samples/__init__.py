@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .errors import InvalidImage
+from ..errors import InvalidImage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

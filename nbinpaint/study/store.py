@@ -6,8 +6,8 @@
     images/         the blended pictures; the recipe stands in each file
     raw/            the model's own output before blending
 
-A file's name ends in the key of its recipe, image, mask and model. A result is found by that key whatever sweep asks for it, so that
-a stopped sweep resumes and grids share what they have in common. Files are written whole or not at all.
+A file's name ends in the key of its recipe, image, mask and model. A result is found by that key whatever sweep asks
+for it, so that a stopped sweep resumes and grids share what they have in common. Files are written whole or not at all.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Store:
         if self.path.is_file():
             raise NbInpaintError(f"store={str(path)!r} is a file; allowed: a folder, new or of an earlier study")
         if self.path.is_dir() and any(self.path.iterdir()) and not self._index.exists():
-            raise NbInpaintError(f"store={str(path)!r} holds other things; allowed: a new, an empty, or a study's folder")
+            raise NbInpaintError(
+                f"store={str(path)!r} holds other things; allowed: a new, an empty, or a study's folder"
+            )
 
     @property
     def _index(self) -> Path:

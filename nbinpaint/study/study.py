@@ -150,7 +150,9 @@ class Study:
             return self.results[index]
         if index in self.failures:
             raise KeyError(f"grid cell {where!r} failed: {self.failures[index].message}")
-        raise KeyError(f"grid cell {where!r} has no result yet" if index < len(self.cells) else f"no grid cell {where!r}")
+        raise KeyError(
+            f"grid cell {where!r} has no result yet" if index < len(self.cells) else f"no grid cell {where!r}"
+        )
 
     def _find(self, values: tuple[Any, ...]) -> int:
         for cell in self.cells:
@@ -180,7 +182,8 @@ class Study:
         """Return a contact sheet: rows and columns with headers, the source, the mask and the shared recipe.
 
         Args:
-            **options: `rows` and `columns` name the axes that run down and across; the first and second where not given.
+            **options: `rows` and `columns` name the axes that run down and across; the first and second where not
+                given.
                 Others go to `nbinpaint.report.contact_sheet`.
         """
         from ..report import study_sheet

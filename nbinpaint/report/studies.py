@@ -1,4 +1,4 @@
-"""From a study to a contact sheet: which axis runs down, which across, what the header of each says, what all cells share."""
+"""From a study to a contact sheet: which axes run down and across, what headers say, what all cells share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidParams
 from ..params import Params
-from .contact_sheet import contact_sheet
+from .sheets import contact_sheet
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,25 +18,28 @@ __all__ = ["shared_recipe", "study_sheet"]
 
 
 def study_sheet(
-    study: Study, *, rows: str | tuple[str, ...] | None = None, columns: str | tuple[str, ...] | None = None, **options: Any
+    study: Study,
+    *,
+    rows: str | tuple[str, ...] | None = None,
+    columns: str | tuple[str, ...] | None = None,
+    **options: Any,
 ) -> Image.Image:
     """Draw a study as a grid of pictures.
 
     Args:
         study: The study; grid cells without a picture say why.
-        rows: The axis, or axes, that run down; all that `columns` does not name where None, the first of two by default.
-        columns: The axis, or axes, that run across; the last axis where None.
+        rows: The axis, or axes, that run down; the first, and all beyond the second, where None.
+        columns: The axis, or axes, that run across; the second, or an only one, where None.
         **options: Go to `contact_sheet`: `cell`, `title`, `captions`, ...
 
     Raises:
         InvalidParams: A name is no axis of the study, or an axis is named twice or left out.
     """
-    down, across = _directions(tuple(study.axes), rows, columns)
+    down, across = _directions(study, rows, columns)
     row_points, column_points = _points(study, down), _points(study, across)
-    at = {tuple(sorted(cell.coordinates.items())): cell.index for cell in study.cells}
-    grid = [
-        [_picture(study, at[tuple(sorted((*r.items(), *c.items())))]) for c in column_points] for r in row_points
-    ]
+    still = {name: values[0] for name, values in study.axes.items() if name not in (*down, *across)}
+    at = {frozenset(cell.coordinates.items()): cell.index for cell in study.cells}
+    grid = [[_picture(study, at[frozenset((still | r | c).items())]) for c in column_points] for r in row_points]
     chosen: dict[str, Any] = {
         "row_labels": [_label(point, len(down) > 1) for point in row_points],
         "column_labels": [_label(point, len(across) > 1) for point in column_points],
@@ -50,11 +53,11 @@ def study_sheet(
 
 
 def shared_recipe(study: Study) -> str:
-    """Say in one line what all grid cells have in common: prompt, then every field that is not at its default or matters."""
+    """Say in one line what all grid cells have in common: the prompt, then every field that tells something."""
     always = ("steps", "denoise", "guidance_scale", "seed", "size")
     specs = Params.specs()
     base = study.plans[0].params.to_dict() | {"size": study.plans[0].params.size}
-    fixed = {name: value for name, value in base.items() if name not in study.axes}
+    fixed = {name: value for name, value in base.items() if len(study.axes.get(name, ())) < 2}
     words = [
         f"{specs[name].label} {specs[name].format(value)}"
         for name, value in fixed.items()
@@ -65,16 +68,24 @@ def shared_recipe(study: Study) -> str:
 
 
 def _directions(
-    axes: tuple[str, ...], rows: str | tuple[str, ...] | None, columns: str | tuple[str, ...] | None
+    study: Study, rows: str | tuple[str, ...] | None, columns: str | tuple[str, ...] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Say which axes run down and which across; an axis of one value runs nowhere unless it is named."""
     down = (rows,) if isinstance(rows, str) else rows
     across = (columns,) if isinstance(columns, str) else columns
+    named = (*(down or ()), *(across or ()))
+    free = tuple(a for a, values in study.axes.items() if a not in named and len(values) > 1)
     if across is None:
-        across = tuple(a for a in axes if a not in down) if down is not None else axes[-1:]
+        across, free = (
+            (free, ()) if down is not None else (free[1:2] or free[:1], free[:1] * (len(free) > 1) + free[2:])
+        )
     if down is None:
-        down = tuple(a for a in axes if a not in across)
-    if sorted((*down, *across)) != sorted(axes):
-        raise InvalidParams(f"rows={rows!r}, columns={columns!r} do not divide the axes; allowed: each of {axes} once")
+        down, free = free, ()
+    directions = (*down, *across)
+    if free or len(set(directions)) < len(directions) or not set(directions) <= set(study.axes):
+        raise InvalidParams(
+            f"rows={rows!r}, columns={columns!r} do not divide the axes; allowed: each of {tuple(study.axes)} once"
+        )
     return down, across
 
 

@@ -1,6 +1,7 @@
 """A contact sheet: pictures in a grid whose headers never clip and never overlap, whatever they say.
 
-Layout and drawing are apart: `lay_out` measures every text and returns boxes, `contact_sheet` draws what stands in them.
+Layout and drawing are apart: `lay_out` measures every text and returns boxes, `contact_sheet` draws what stands in
+them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @lru_cache(maxsize=16)
 def _font(size: int) -> Font:
-    """DejaVu Sans where matplotlib brought it (it has the Greek, Cyrillic and symbols of prompts), Pillow's own otherwise."""
+    """DejaVu Sans where matplotlib brought it, for Greek, Cyrillic and symbols; Pillow's own otherwise."""
     spec = importlib.util.find_spec("matplotlib")
     if spec is not None and spec.origin is not None:
         file = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
@@ -161,7 +162,9 @@ def lay_out(
     top = y
     if column_title:
         lines = _wrap(column_title, SMALL, grid_width)
-        texts.append(TextBox(lines, (grid_x, y, grid_x + grid_width, y + _extent(lines, SMALL)[1]), SMALL, SOFT, "centre"))
+        texts.append(
+            TextBox(lines, (grid_x, y, grid_x + grid_width, y + _extent(lines, SMALL)[1]), SMALL, SOFT, "centre")
+        )
         y = texts[-1].box[3]
     grid_y = max(y + header_height, top + _extent(row_title_lines, SMALL)[1]) + GAP
     if row_title_lines:
@@ -212,7 +215,8 @@ def contact_sheet(
     """Draw a grid of pictures with headers.
 
     Args:
-        images: Rows of pictures; a text stands for a picture that could not be made and is shown, None for one still to come.
+        images: Rows of pictures; a text stands for a picture that could not be made and is shown, None for one still
+            to come.
         row_labels: A header for each row.
         column_labels: A header for each column.
         row_title: What the rows are.
