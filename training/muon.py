@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from training.team import Team
+
 
 def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     """Newton-Schulz iteration that drives the singular values of a batch of matrices towards one."""
@@ -39,14 +41,30 @@ class Muon:
         self.adam.zero_grad()
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
+    def step(self, rate: float, team: Team | None = None) -> None:
+        """One update; a `team` shares out the orthogonalising, which is a third of a step's time."""
+        rank, size = (team.rank, team.size) if team else (0, 1)
+        count, offset, found = 0, 0, []
         for shape, parameters in self.groups.items():
             gradient = torch.stack([p.grad.reshape(shape) for p in parameters])
             velocity = self.velocity[shape].lerp_(gradient, 1 - self.momentum)
-            update = orthogonal(gradient.lerp(velocity, self.momentum).bfloat16()).float()
+            update = gradient.lerp(velocity, self.momentum).bfloat16()
+            if size == 1:
+                found.append(orthogonal(update))
+                continue
+            assert team is not None
+            place = team.updates[offset : offset + update.numel()].view_as(update)
+            mine = slice((rank - count) % size, None, size)
+            if len(update[mine]):
+                place[mine] = orthogonal(update[mine])
+            found.append(place)
+            count, offset = count + len(parameters), offset + update.numel()
+        if team and size > 1:
+            team.wait()
+        for (shape, parameters), updates in zip(self.groups.items(), found, strict=True):
             # This factor gives the update the size that AdamW's would have at the same rate.
             scale = 0.2 * max(shape) ** 0.5
-            for parameter, change in zip(parameters, update, strict=True):
+            for parameter, change in zip(parameters, updates.float(), strict=True):
                 parameter.mul_(1 - rate * self.decay).add_(change.reshape(parameter.shape), alpha=-rate * scale)
         for group in self.adam.param_groups:
             group["lr"] = rate

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import socket
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
@@ -17,8 +15,10 @@ from transformers import CLIPTokenizer
 
 from training import captions, checkpoint, denoiser, latents, scenes, tokens
 from training.muon import Muon
+from training.team import Team
 
 STATE, PLATEAU = "unet-state.pt", "unet-plateau.pt"
+CAPACITY = 9_500_000
 
 
 class Batches:
@@ -61,30 +61,11 @@ class Batches:
         return (stack[:, :4], stack[:, 4:8], stack[:, 8:]), coded.input_ids, steps
 
 
-def _average(parameters: list[Tensor], progress: float, processes: int) -> float:
-    """Averages gradients over the processes in one message, and agrees on how far the run is."""
-    if processes == 1:
-        return progress
-    flat = torch.cat([p.grad.flatten() for p in parameters] + [torch.tensor([progress])])
-    dist.all_reduce(flat)
-    flat /= processes
-    offset = 0
-    for parameter in parameters:
-        parameter.grad.copy_(flat[offset : offset + parameter.numel()].view_as(parameter))
-        offset += parameter.numel()
-    return float(flat[-1])
-
-
-def train(rank: int, args: argparse.Namespace, port: int) -> None:
+def train(rank: int, args: argparse.Namespace, team: Team) -> None:
+    team.rank = rank
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    if args.processes > 1:
-        address = f"tcp://127.0.0.1:{port}"
-        dist.init_process_group("gloo", init_method=address, rank=rank, world_size=args.processes)
-    tokenizer = tokens.build(args.work / "tokenizer") if rank == 0 else None
-    if args.processes > 1:
-        dist.barrier()
-    tokenizer = tokenizer or tokens.build(args.work / f"tokenizer-{rank}")
+    tokenizer = tokens.build(args.work / "tokenizer" if rank == 0 else args.work / f"tokenizer-{rank}")
     unet, text = denoiser.build_unet(), denoiser.build_text_encoder(tokenizer)
     unet.set_attn_processor(AttnProcessor())
     alphas = denoiser.build_scheduler().alphas_cumprod
@@ -125,9 +106,9 @@ def train(rank: int, args: argparse.Namespace, port: int) -> None:
         error.backward()
         spent = time.time() - begun
         rate = checkpoint.trapezoid(step, progress, args.rate, args.decay_from)
-        progress = _average(parameters, spent / total, args.processes)
+        progress = team.average(parameters, spent / total)
         nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step(rate)
+        optimiser.step(rate, team)
         step, seen = step + 1, seen + count
         weight = 1 - min(args.ema, (1 + step) / (10 + step))
         torch._foreach_lerp_(average, [p.detach() for p in parameters], weight)
@@ -151,9 +132,6 @@ def train(rank: int, args: argparse.Namespace, port: int) -> None:
     if rank == 0:
         keep(path)
         print(f"done: {step} steps, {seen} samples, loss {np.mean(losses[-200:]):.4f}", flush=True)
-    if args.processes > 1:
-        dist.barrier()
-        dist.destroy_process_group()
 
 
 def main() -> None:
@@ -171,13 +149,11 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--from-plateau", action="store_true", help="go on from before the rate fell")
     args = parser.parse_args()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    team = Team.shared(args.processes, CAPACITY, mp.get_context("spawn"))
     if args.processes == 1:
-        train(0, args, port)
+        train(0, args, team)
     else:
-        mp.spawn(train, (args, port), nprocs=args.processes)
+        mp.spawn(train, (args, team), nprocs=args.processes)
 
 
 if __name__ == "__main__":
