@@ -46,10 +46,12 @@ def write(work: Path, folder: Path) -> int:
     # transformers writes tokenizer.json alone; other readers of CLIP's format want these two.
     for name in ("vocab.json", "merges.txt"):
         shutil.copyfile(work / "tokenizer" / name, fresh / "tokenizer" / name)
-    # Fill in what would otherwise name a folder on the machine that trained it.
     for config in fresh.glob("*/config.json"):
         values = json.loads(config.read_text())
-        values.pop("_name_or_path", None)
+        # The first names a folder of the machine that trained it; AutoencoderTiny sets the second itself, and
+        # warns about it when it meets it in a file.
+        for key in ("_name_or_path", "block_out_channels" if config.parent.name == "vae" else ""):
+            values.pop(key, None)
         config.write_text(json.dumps(values, indent=2) + "\n")
     (fresh / "vocabulary.json").write_text(json.dumps(domain.vocabulary(), indent=1) + "\n")
     folder.mkdir(parents=True, exist_ok=True)
