@@ -9,6 +9,17 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+# As the scheduler file of SD 1.5's inpainting model has it, keys that other classes read among them.
+SCHEDULER = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+}
+
 
 def tokenizer() -> CLIPTokenizer:
     letters = string.ascii_lowercase
@@ -53,15 +64,7 @@ def random_pipeline(unet_channels: int = 9, prediction: str = "epsilon") -> Stab
             pad_token_id=tokens.pad_token_id,
         )
     )
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        prediction_type=prediction,
-    )
+    scheduler = DDIMScheduler.from_config(SCHEDULER | {"prediction_type": prediction})
     return StableDiffusionInpaintPipeline(
         vae=vae.eval(),
         text_encoder=text.eval(),
