@@ -11,7 +11,9 @@ from training.domain import BACKGROUNDS, NOUNS
 from training.unet import STATE
 
 QUESTIONS = {
-    "colour": ("asked colour painted (shapes and recoloured things)", "{:.1%}"),
+    "colour": ("asked colour painted, shapes and recoloured things together", "{:.1%}"),
+    "colour_of_shapes": ("asked colour painted, shapes alone", "{:.1%}"),
+    "colour_of_recoloured": ("asked colour painted, recoloured things alone", "{:.1%}"),
     "shape": ("asked shape painted", "{:.1%}"),
     "noun": ("asked thing painted", "{:.1%}"),
     "recoloured_both": ("recoloured thing: thing and colour both right", "{:.1%}"),

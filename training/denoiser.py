@@ -49,16 +49,20 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 
 def build_scheduler() -> DDIMScheduler:
     """Stable Diffusion's noise schedule with v-prediction; latents are never clipped."""
-    return DDIMScheduler(
-        num_train_timesteps=1000,
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        prediction_type="v_prediction",
-        timestep_spacing="leading",
+    # `skip_prk_steps` is not DDIM's: PNDM reads it, made from this configuration.
+    return DDIMScheduler.from_config(
+        {
+            "num_train_timesteps": 1000,
+            "beta_start": 0.00085,
+            "beta_end": 0.012,
+            "beta_schedule": "scaled_linear",
+            "clip_sample": False,
+            "set_alpha_to_one": False,
+            "skip_prk_steps": True,
+            "steps_offset": 1,
+            "prediction_type": "v_prediction",
+            "timestep_spacing": "leading",
+        }
     )
 
 
