@@ -131,7 +131,8 @@ class Change:
 
     def apply(self, mask: Mask, image: Image.Image, scale: tuple[float, float]) -> Mask:
         """Change a copy of the mask."""
-        return _CHANGES[self.what](mask, round(self.pixels * float(np.sqrt(scale[0] * scale[1]))))
+        pixels = round(self.pixels * float(np.sqrt(scale[0] * scale[1])))
+        return np.asarray(_CHANGES[self.what](mask, pixels), np.uint8)
 
 
 _CHANGES: Mapping[str, Any] = {
