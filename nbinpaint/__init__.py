@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .schedulers import ALL_SCHEDULERS, SCHEDULERS
     from .study import Study, open_study
     from .sweep import GridCell, Sweep
+    from .widgets import MaskCanvas
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,7 @@ _HOMES = {
     "InvalidMask": "errors",
     "InvalidParams": "errors",
     "Job": "job",
+    "MaskCanvas": "widgets",
     "ModelError": "errors",
     "NbInpaintError": "errors",
     "Params": "params",
@@ -73,6 +75,7 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "Study",
     "open_study",
     "read_params",
+    "MaskCanvas",
     "NbInpaintError",
     "InvalidParams",
     "InvalidImage",

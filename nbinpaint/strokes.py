@@ -6,6 +6,7 @@ Coordinates are pixels of the image, continuous: pixel (0, 0) covers 0 to 1, so 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from PIL import Image
 from .errors import InvalidMask
 from .mask import grow, invert
 
-__all__ = ["Act", "Change", "Imported", "Region", "Stroke", "acts_from_json", "acts_to_json", "draw"]
+__all__ = ["Act", "Change", "Drawing", "Imported", "Region", "Stroke", "acts_from_json", "acts_to_json", "draw"]
 
 Mask = NDArray[np.uint8]
 _SHIFT = 4
@@ -40,6 +41,7 @@ class Stroke:
     """
 
     kind: ClassVar[str] = "stroke"
+    covers_all: ClassVar[bool] = False
     points: tuple[tuple[float, float], ...]
     radius: float = 12.0
     shape: str = "brush"
@@ -84,6 +86,7 @@ class Region:
     """
 
     kind: ClassVar[str] = "region"
+    covers_all: ClassVar[bool] = False
     point: tuple[float, float]
     tool: str = "fill"
     tolerance: float = 32.0
@@ -129,6 +132,11 @@ class Change:
         if not 0 <= self.pixels <= 1024:
             raise InvalidMask(f"pixels={self.pixels!r} is out of bounds; allowed: 0 to 1024")
 
+    @property
+    def covers_all(self) -> bool:
+        """Whether nothing of the mask before it remains."""
+        return self.what in ("clear", "fill")
+
     def apply(self, mask: Mask, image: Image.Image, scale: tuple[float, float]) -> Mask:
         """Change a copy of the mask."""
         pixels = round(self.pixels * float(np.sqrt(scale[0] * scale[1])))
@@ -149,7 +157,17 @@ class Imported:
     """A mask from elsewhere that replaces what was there, kept as a one-bit PNG."""
 
     kind: ClassVar[str] = "imported"
+    covers_all: ClassVar[bool] = True
     png: str
+
+    def __post_init__(self) -> None:
+        try:
+            self._open()
+        except (OSError, ValueError, TypeError) as error:
+            raise InvalidMask(f"imported mask is damaged: {error}; allowed: a PNG in base64") from error
+
+    def _open(self) -> Image.Image:
+        return Image.open(io.BytesIO(base64.b64decode(self.png, validate=True)))
 
     @classmethod
     def of(cls, mask: Mask) -> Imported:
@@ -160,13 +178,28 @@ class Imported:
 
     def apply(self, mask: Mask, image: Image.Image, scale: tuple[float, float]) -> Mask:
         """Return the raster at the mask's size."""
-        picture = Image.open(io.BytesIO(base64.b64decode(self.png))).convert("L")
+        picture = self._open().convert("L")
         height, width = mask.shape
         return np.array(picture if picture.size == (width, height) else picture.resize((width, height)), np.uint8)
 
 
-Act = Stroke | Region | Change | Imported
-_KINDS: Mapping[str, type[Act]] = {cls.kind: cls for cls in (Stroke, Region, Change, Imported)}
+@dataclass(frozen=True)
+class Drawing:
+    """A mask that replaces what was there, kept as the acts that draw it."""
+
+    kind: ClassVar[str] = "drawing"
+    covers_all: ClassVar[bool] = True
+    acts: tuple[Act, ...]
+
+    def apply(self, mask: Mask, image: Image.Image, scale: tuple[float, float]) -> Mask:
+        """Draw the acts into an empty mask of the same size."""
+        return draw(self.acts, image, (mask.shape[1], mask.shape[0]))
+
+
+Act = Stroke | Region | Change | Imported | Drawing
+_KINDS: Mapping[str, type[Stroke | Region | Change | Imported]] = {
+    cls.kind: cls for cls in (Stroke, Region, Change, Imported)
+}
 
 
 def draw(acts: Iterable[Act], image: Image.Image, size: tuple[int, int] | None = None) -> Mask:
@@ -190,7 +223,7 @@ def draw(acts: Iterable[Act], image: Image.Image, size: tuple[int, int] | None =
 
 def acts_to_json(acts: Sequence[Act]) -> list[dict[str, Any]]:
     """Return acts as plain JSON values."""
-    return [{"kind": act.kind, **{name: getattr(act, name) for name in act.__dataclass_fields__}} for act in acts]
+    return [{"kind": act.kind, **_lists(dataclasses.asdict(act))} for act in acts]
 
 
 def acts_from_json(values: Iterable[Mapping[str, Any]]) -> tuple[Act, ...]:
@@ -210,6 +243,12 @@ def acts_from_json(values: Iterable[Mapping[str, Any]]) -> tuple[Act, ...]:
         except TypeError as error:
             raise InvalidMask(f"{kind} cannot be read: {error}") from error
     return tuple(acts)
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _lists(inner) for name, inner in value.items()}
+    return [_lists(inner) for inner in value] if isinstance(value, tuple) else value
 
 
 def _tuples(value: Any) -> Any:

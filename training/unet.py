@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.multiprocessing as mp
+from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from training import captions, checkpoint, denoiser, latents, scenes, tokens
 from training.muon import Muon
@@ -75,6 +76,12 @@ def train(rank: int, args: argparse.Namespace, team: Team) -> None:
     step, seen, spent = 0, 0, 0.0
     path = args.work / STATE
     state = checkpoint.load(args.work / PLATEAU if args.from_plateau else path)
+    if state is None and args.from_folder:
+        # Weights alone: the optimiser's momentum and the running average begin anew.
+        unet.load_state_dict(UNet2DConditionModel.from_pretrained(args.from_folder, subfolder="unet").state_dict())
+        told = CLIPTextModel.from_pretrained(args.from_folder, subfolder="text_encoder", dtype=torch.float32)
+        text.load_state_dict(told.state_dict())
+        average = [p.detach().clone() for p in parameters]
     if state:
         for key, module in (("unet", unet), ("text", text)):
             module.load_state_dict(state[key])
@@ -148,6 +155,7 @@ def main() -> None:
     parser.add_argument("--save-every", type=float, default=150, help="seconds")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--from-plateau", action="store_true", help="go on from before the rate fell")
+    parser.add_argument("--from-folder", type=Path, help="begin with the weights of an exported pipeline")
     args = parser.parse_args()
     team = Team.shared(args.processes, CAPACITY, mp.get_context("spawn"))
     if args.processes == 1:

@@ -1,152 +1,339 @@
-/* The ink layer: takes the pointer, draws at once, sends one message per stroke, and lets go of its ink when the kernel has drawn it.
+/* The ink layer: takes the pointer and the keys, draws at once, sends one message per stroke, and lets go of its own ink when the
+ * kernel has drawn the mask.
  *
- * Two canvases of the kernel's lie under it in the same box: the photo and the overlay (the mask, opaque; the box's CSS makes it
- * transparent). Zoom and pan are a CSS transform of both, so that they need no kernel. Coordinates sent are image pixels. */
+ * Under it lies the stage (class nb-stage): the photo, the kernel's mask, and its feathered edge, moved together by a CSS transform,
+ * so that zoom and pan need no kernel. Tools and settings live in the page for the same reason: a busy kernel stops nobody from
+ * choosing the eraser. Coordinates that are sent are image pixels; pixel (0, 0) covers 0 to 1. */
 
-const SHAPES = { brush: "brush", eraser: "brush", line: "line", rectangle: "rectangle", ellipse: "ellipse", lasso: "lasso" };
-const KEYS = {
-  b: "brush", e: "eraser", l: "line", r: "rectangle", o: "ellipse", L: "lasso", w: "wand",
+const SVG = (inner) => `<svg viewBox="0 0 20 20" aria-hidden="true">${inner}</svg>`;
+const ICONS = {
+  brush: SVG('<path d="M16.5 3.5 9 11l-1-.2L6.8 9.6 14.5 2.5a1.4 1.4 0 0 1 2 1z"/><path d="M7.5 11.5c-2.5-.5-3.5 1-3.5 2.5s-.5 2-1.5 2.5c3 1.2 6 .2 6.3-2.7z" class="nb-filled"/>'),
+  eraser: SVG('<path d="m7.5 16.5-4-4a1.5 1.5 0 0 1 0-2l7-7a1.5 1.5 0 0 1 2 0l4 4a1.5 1.5 0 0 1 0 2l-7 7zM7 7l6 6M6 16.5h11"/>'),
+  line: SVG('<path d="M4 16 16 4"/><circle cx="4" cy="16" r="1.5"/><circle cx="16" cy="4" r="1.5"/>'),
+  rectangle: SVG('<rect x="3" y="5" width="14" height="10.5"/>'),
+  ellipse: SVG('<ellipse cx="10" cy="10" rx="7.5" ry="5.5"/>'),
+  lasso: SVG('<path d="M6 13.5C3.5 12.5 2.5 10.5 3 8.5c1-3.5 5-5 9-4.5s6 3.5 4.8 6.5-5 4-9 3.5"/><circle cx="6.5" cy="14" r="1.6"/><path d="M6.5 15.6c.2 1.4-.5 2-1.5 2.2"/>'),
+  fill: SVG('<path d="m8.5 3 7 7-6 6a1.2 1.2 0 0 1-1.7 0L3.5 11.7a1.2 1.2 0 0 1 0-1.7l6-6M3.5 10.5h11.5"/><path d="M17 13c1 1.6 1 2.8 0 3-1-.2-1-1.4 0-3z" class="nb-filled"/>'),
+  wand: SVG('<path d="m3 17 9-9"/><path d="M14.5 2.5v3M14.5 7.5v2M11 6h2M16 6h2M12.5 3.5l.8.8M16.5 3.5l-.8.8M16.5 8.5l-.8-.8"/>'),
+  undo: SVG('<path d="M7 4 3.5 7.5 7 11M3.5 7.5H12a4.5 4.5 0 0 1 0 9H8"/>'),
+  redo: SVG('<path d="m13 4 3.5 3.5L13 11M16.5 7.5H8a4.5 4.5 0 0 0 0 9h4"/>'),
+  grow: SVG('<circle cx="10" cy="10" r="3"/><path d="M10 5V2M8.5 3.5 10 2l1.5 1.5M10 15v3M8.5 16.5 10 18l1.5-1.5M5 10H2M3.5 8.5 2 10l1.5 1.5M15 10h3M16.5 8.5 18 10l-1.5 1.5"/>'),
+  shrink: SVG('<circle cx="10" cy="10" r="2.2"/><path d="M10 2v4M8.5 4.5 10 6l1.5-1.5M10 18v-4M8.5 15.5 10 14l1.5 1.5M2 10h4M4.5 8.5 6 10l-1.5 1.5M18 10h-4M15.5 8.5 14 10l1.5 1.5"/>'),
+  invert: SVG('<circle cx="10" cy="10" r="7"/><path d="M10 3a7 7 0 0 1 0 14z" class="nb-filled"/>'),
+  clear: SVG('<path d="M4 6h12M8 6V4h4v2M5.5 6l.8 10.5h7.4L14.5 6M8.5 9v5M11.5 9v5"/>'),
+  fill_all: SVG('<rect x="3" y="4" width="14" height="12" class="nb-filled"/>'),
+  help: SVG('<circle cx="10" cy="10" r="7.5"/><path d="M7.8 7.8a2.3 2.3 0 1 1 3.3 2c-.8.4-1.1.9-1.1 1.7M10 14v.2"/>'),
+  outline: SVG('<path d="M4 10c0-4 3-6 6-6s6 2 6 6-3 6-6 6-6-2-6-6z" stroke-dasharray="2.5 2.5"/>'),
+  feather: SVG('<circle cx="10" cy="10" r="3.5" class="nb-filled"/><circle cx="10" cy="10" r="5.5" opacity=".5"/><circle cx="10" cy="10" r="7.5" opacity=".25"/>'),
+  more: SVG('<circle cx="4.5" cy="10" r="1"/><circle cx="10" cy="10" r="1"/><circle cx="15.5" cy="10" r="1"/>'),
 };
-const ACTIONS = { f: "fill_all", i: "invert", x: "clear" };
-const ZOOM = { least: 0.25, most: 32, step: 1.25 };
+/* name: [key, what it is called] */
+const TOOLS = {
+  brush: ["B", "Brush"],
+  eraser: ["E", "Eraser"],
+  line: ["L", "Line"],
+  rectangle: ["R", "Rectangle"],
+  ellipse: ["O", "Ellipse"],
+  lasso: ["Shift+L", "Lasso"],
+  fill: ["F", "Bucket: fill what a stroke encloses"],
+  wand: ["W", "Wand: like colours"],
+};
+const ACTIONS = {
+  undo: ["Ctrl+Z", "Undo"],
+  redo: ["Ctrl+Shift+Z", "Redo"],
+  grow: ["", "Grow the mask"],
+  shrink: ["", "Shrink the mask"],
+  invert: ["I", "Invert the mask"],
+  fill_all: ["Shift+F", "Fill all"],
+  clear: ["X", "Clear the mask"],
+};
+const HELP = [
+  ["B E L R O", "brush, eraser, line, rectangle, ellipse"], ["[ ]", "brush size (Alt+wheel)"],
+  ["Shift+L", "lasso"], ["Shift", "straight line while brushing"],
+  ["F", "bucket: fill what is enclosed"], ["Alt", "any tool takes away"],
+  ["W", "wand: like colours"], ["Ctrl+wheel", "zoom"],
+  ["I X Shift+F", "invert, clear, fill all"], ["Space, middle button", "move the picture"],
+  ["Ctrl+Z", "undo"], ["0 1 + −", "fit, full size, in, out"],
+  ["Ctrl+Shift+Z", "redo"], ["H held", "hide the mask"],
+  ["Enter", "inpaint"], ["Tab", "leave the canvas"],
+];
+const BRUSHES = ["brush", "eraser", "line"];
+const SHAPE = { eraser: "brush" };
+const ZOOM = { least: 0.2, most: 40, step: 1.2 };
+const MOST_RADIUS = 512;
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
+function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in made) made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+function button(icon, label, key, press, className = "") {
+  const title = key ? `${label} (${key})` : label;
+  const made = element("button", { type: "button", title, "aria-label": label, className });
+  made.innerHTML = icon;
+  made.addEventListener("click", press);
+  return made;
+}
+
 function render({ model, el }) {
-  const ink = document.createElement("canvas");
-  ink.className = "nb-ink";
-  ink.tabIndex = 0;
-  ink.setAttribute("role", "img");
+  const get = (name) => model.get(name);
+  const set = (name, value) => {
+    model.set(name, value);
+    model.save_changes();
+  };
+  const act = (action) => model.send({ type: "action", action: action === "fill_all" ? "fill" : action });
+
+  // --- what there is on the page ---
+
+  const ink = element("canvas", { className: "nb-ink", tabIndex: 0, role: "application" });
   ink.setAttribute("data-lm-suppress-shortcuts", "true");
-  el.classList.add("nb-ink-layer");
-  el.append(ink);
   const context = ink.getContext("2d");
   const scratch = document.createElement("canvas");
   const brush = scratch.getContext("2d");
 
-  const get = (name) => model.get(name);
-  const view = { zoom: 1, x: 0, y: 0 };
-  const pending = new Map();
-  let stroke = null;
-  let panning = null;
-  let pointer = null;
-  let space = false;
-  let frame = 0;
-  let next = 1;
-  // Ids must not repeat over views and reloads: the kernel acknowledges to all of them.
-  const name = Math.random().toString(36).slice(2, 8);
+  const tools = element("div", { className: "nb-tools", role: "toolbar", "aria-label": "Mask tools" });
+  const toolButtons = {};
+  const actionButtons = {};
+  const columns = [
+    Object.entries(TOOLS).map(([name, [key, label]]) => (toolButtons[name] = button(ICONS[name], label, key, () => set("tool", name)))),
+    Object.entries(ACTIONS).map(([name, [key, label]]) => (actionButtons[name] = button(ICONS[name], label, key, () => act(name), `nb-${name}`))),
+  ];
+  columns[1].push(button(ICONS.help, "Keys", "?", () => toggle(help)));
+  columns[0].forEach((made, i) => tools.append(made, columns[1][i]));
 
+  const range = (name, label, least, most, toValue, toPosition, format) => {
+    const input = element("input", { type: "range", min: least, max: most, step: "any", "aria-label": label, title: label });
+    const output = element("output");
+    input.addEventListener("input", () => set(name, toValue(Number(input.value))));
+    const show = () => {
+      input.value = toPosition(get(name));
+      output.textContent = format(get(name));
+    };
+    return { label: element("label", {}, label, input, output), show, name };
+  };
+  const same = (value) => value;
+  const sliders = [
+    // Brush sizes are chosen by ratio: the slider is logarithmic.
+    range("radius", "Brush", 0, Math.log(MOST_RADIUS / 0.5), (p) => 0.5 * Math.exp(p), (v) => Math.log(v / 0.5), (v) => `${(2 * v).toFixed(v < 5 ? 1 : 0)} px`),
+    range("tolerance", "Tolerance", 0, 128, Math.round, same, (v) => `${v.toFixed(0)}`),
+    range("pixels", "Grow by", 1, 64, Math.round, same, (v) => `${v} px`),
+    range("mask_blur", "Blur", 0, 64, (v) => Math.round(v * 2) / 2, same, (v) => `${v} px`),
+    range("opacity", "Opacity", 0.1, 1, (v) => Math.round(v * 100) / 100, same, (v) => `${Math.round(v * 100)} %`),
+  ];
+  const badge = element("span", { className: "nb-badge", role: "status", title: "Painted part of the picture" });
+  const colour = element("input", { type: "color", title: "Colour of the mask", "aria-label": "Colour of the mask" });
+  colour.addEventListener("input", () => set("colour", colour.value));
+  const outline = button(ICONS.outline, "Outline only", "", () => set("outline", !get("outline")));
+  const feather = button(ICONS.feather, "Show the feathered edge", "", () => set("feather", !get("feather")));
+  const magnification = element("output", { title: "Screen pixels per image pixel" });
+  const zooms = element("span", { className: "nb-group" },
+    button("−", "Zoom out", "-", () => show("out")), magnification, button("+", "Zoom in", "+", () => show("in")),
+    button("fit", "Fit", "0", () => show("fit")), button("1:1", "Full size", "1", () => show("full")));
+  const file = element("input", { type: "file", accept: "image/*", hidden: true });
+  const more = button(ICONS.more, "Open and save", "", () => toggle(menu));
+  const says = element("span", { className: "nb-says", role: "alert" });
+  const foot = element("div", { className: "nb-foot" }, badge, ...sliders.slice(0, -1).map((s) => s.label),
+    element("span", { className: "nb-break" }), sliders.at(-1).label, element("span", { className: "nb-group" }, colour, outline, feather), zooms, more, file, says);
+
+  const menu = element("div", { className: "nb-menu", hidden: true, role: "menu" });
+  for (const [label, press] of [
+    ["Open image…", () => choose("image")],
+    ["Open mask…", () => choose("mask")],
+    ["Save mask", () => model.send({ type: "save" })],
+  ]) {
+    menu.append(element("button", { type: "button", role: "menuitem", textContent: label, onclick: () => { menu.hidden = true; press(); } }));
+  }
+  const keys = element("dl");
+  for (const [key, meaning] of HELP) keys.append(element("dt", { textContent: key }), element("dd", { textContent: meaning }));
+  const help = element("div", { className: "nb-help", hidden: true, onclick: () => toggle(help) }, keys);
+
+  el.classList.add("nb-ink-layer");
+  el.append(tools, ink, menu, help, foot);
+
+  function toggle(panel) {
+    panel.hidden = !panel.hidden;
+  }
+
+  // --- where the picture is ---
+
+  const view = { zoom: 1, x: 0, y: 0 };
   const box = () => el.closest(".nb-canvas");
-  const under = (which) => box()?.querySelector(`.${which} canvas, canvas.${which}`);
-  const fit = () => get("view_size")[0] / get("image_size")[0];
+  const fit = () => (ink.clientWidth || 1) / get("image_size")[0];
   const scale = () => fit() * view.zoom;
 
-  function place() {
-    const [width, height] = get("view_size");
+  /** Take on the size that the page gives. */
+  function measure() {
+    const stage = box()?.querySelector(".nb-stage");
+    const [width, height] = get("image_size");
+    if (stage) {
+      box().style.setProperty("--nb-aspect", `${width} / ${height}`);
+      box().style.setProperty("--nb-wide", stage.style.width);
+      stage.classList.add("nb-fluid");
+    }
     const ratio = window.devicePixelRatio || 1;
     for (const canvas of [ink, scratch]) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
+      canvas.width = Math.max(1, Math.round(ink.clientWidth * ratio));
+      canvas.height = Math.max(1, Math.round(ink.clientHeight * ratio));
     }
-    ink.style.width = `${width}px`;
-    ink.style.height = `${height}px`;
     look();
   }
 
-  /** Put zoom, pan and overlay settings where the box's CSS reads them. */
+  /** Show every setting where it is read. */
   function look() {
-    const style = box()?.style;
-    if (style) {
-      style.setProperty("--nb-zoom", view.zoom);
-      style.setProperty("--nb-x", `${view.x}px`);
-      style.setProperty("--nb-y", `${view.y}px`);
-      style.setProperty("--nb-opacity", get("mask_hidden") ? 0 : get("opacity"));
-      box().classList.toggle("nb-pixels", scale() >= 3);
-      box().classList.toggle("nb-outline", get("outline"));
+    const around = box();
+    if (around) {
+      around.style.setProperty("--nb-zoom", view.zoom);
+      around.style.setProperty("--nb-x", `${view.x}px`);
+      around.style.setProperty("--nb-y", `${view.y}px`);
+      around.style.setProperty("--nb-opacity", get("opacity"));
+      around.style.setProperty("--nb-mask", get("colour"));
+      around.classList.toggle("nb-pixels", scale() >= 3);
+      around.classList.toggle("nb-outline", get("outline"));
+      around.classList.toggle("nb-feathered", get("feather"));
+      around.classList.toggle("nb-hidden", get("mask_hidden"));
     }
+    for (const [name, made] of Object.entries(toolButtons)) made.setAttribute("aria-pressed", String(get("tool") === name));
+    outline.setAttribute("aria-pressed", String(get("outline")));
+    feather.setAttribute("aria-pressed", String(get("feather")));
+    actionButtons.undo.disabled = !get("can_undo");
+    actionButtons.redo.disabled = !get("can_redo");
+    const shown = { tolerance: get("tool") === "wand", radius: BRUSHES.includes(get("tool")), mask_blur: get("feather") };
+    for (const slider of sliders) {
+      slider.show();
+      slider.label.style.display = shown[slider.name] === false ? "none" : "";
+    }
+    colour.value = get("colour").length === 7 ? get("colour") : colour.value;
+    const part = get("share") * 100;
+    badge.textContent = `mask ${part > 0 && part < 0.1 ? "< 0.1" : part.toFixed(part < 10 ? 1 : 0)} %${get("mask_hidden") ? ", hidden" : ""}`;
+    badge.dataset.active = String(part > 0);
+    magnification.textContent = `${Math.round(scale() * 100)} %`;
+    says.textContent = get("message");
     ink.setAttribute("aria-label", get("description"));
     paint();
   }
 
-  const toImage = (event) => {
+  function moved() {
+    look();
+    clearTimeout(moved.timer);
+    moved.timer = setTimeout(() => set("zoom", scale()), 120);
+  }
+
+  function zoomAt(factor, x, y) {
+    const zoom = clamp(view.zoom * factor, ZOOM.least, ZOOM.most);
+    const by = zoom / view.zoom;
+    Object.assign(view, { zoom, x: x - (x - view.x) * by, y: y - (y - view.y) * by });
+    moved();
+  }
+
+  function show(what) {
+    const [x, y] = [ink.clientWidth / 2, ink.clientHeight / 2];
+    if (what === "fit") {
+      Object.assign(view, { zoom: 1, x: 0, y: 0 });
+      moved();
+    } else zoomAt({ full: 1 / scale(), in: ZOOM.step, out: 1 / ZOOM.step }[what], x, y);
+  }
+
+  /** Where an event is, in the canvas's own pixels; the page itself may be scaled. */
+  function local(event) {
     const bounds = ink.getBoundingClientRect();
-    // The element may be scaled by the page; its own pixels are what counts.
-    const x = ((event.clientX - bounds.left) * get("view_size")[0]) / bounds.width;
-    const y = ((event.clientY - bounds.top) * get("view_size")[1]) / bounds.height;
+    return [
+      ((event.clientX - bounds.left) * ink.clientWidth) / bounds.width,
+      ((event.clientY - bounds.top) * ink.clientHeight) / bounds.height,
+    ];
+  }
+
+  function toImage(event) {
+    const [x, y] = local(event);
     return [(x - view.x) / scale(), (y - view.y) / scale()];
-  };
+  }
+
+  // --- drawing ---
+
+  const pending = new Map();
+  let stroke = null;
+  let hand = null; // moving the picture
+  let pointer = null;
+  let space = false;
+  let frame = 0;
 
   /** Draw one stroke, opaque, in image coordinates. */
-  function trace(target, act) {
-    const points = act.points;
+  function trace(target, { shape, points, radius }) {
     const [x0, y0] = points[0];
     const [x1, y1] = points[points.length - 1];
     target.beginPath();
-    if (act.shape === "rectangle") {
+    if (shape === "rectangle") {
       target.fillRect(Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0));
-    } else if (act.shape === "ellipse") {
+    } else if (shape === "ellipse") {
       target.ellipse((x0 + x1) / 2, (y0 + y1) / 2, Math.abs(x1 - x0) / 2, Math.abs(y1 - y0) / 2, 0, 0, 2 * Math.PI);
       target.fill();
-    } else if (act.shape === "lasso") {
-      points.forEach(([x, y], i) => (i ? target.lineTo(x, y) : target.moveTo(x, y)));
+    } else if (shape === "lasso") {
+      for (const [x, y] of points) target.lineTo(x, y);
       target.closePath();
-      target.fill();
+      target.fill("evenodd");
     } else {
       target.lineCap = target.lineJoin = "round";
-      const run = act.shape === "line" ? [points[0], points[points.length - 1]] : points;
-      if (run.every((p) => p[2] === 1)) {
-        target.lineWidth = 2 * act.radius;
+      const run = shape === "line" ? [points[0], points[points.length - 1]] : points;
+      if (run.every((point) => point[2] === 1)) {
+        target.lineWidth = 2 * radius;
         target.moveTo(x0, y0);
         for (const [x, y] of run) target.lineTo(x, y);
         if (run.length === 1) target.lineTo(x0 + 1e-3, y0);
         target.stroke();
-      } else {
-        for (let i = 0; i < run.length; i++) {
-          const [x, y, pressure] = run[i];
-          const [px, py, before] = run[Math.max(0, i - 1)];
-          target.beginPath();
-          target.lineWidth = act.radius * (pressure + before);
-          target.moveTo(px, py);
-          target.lineTo(x + 1e-3, y);
-          target.stroke();
-        }
+        return;
+      }
+      for (let i = 0; i < run.length; i++) {
+        const [x, y, pressure] = run[i];
+        const [px, py, before] = run[Math.max(0, i - 1)];
+        target.beginPath();
+        target.lineWidth = radius * (pressure + before);
+        target.moveTo(px, py);
+        target.lineTo(x + 1e-3, y);
+        target.stroke();
       }
     }
   }
 
   function transform(target) {
-    const ratio = ink.width / get("view_size")[0];
+    const ratio = ink.width / (ink.clientWidth || 1);
     target.setTransform(ratio * scale(), 0, 0, ratio * scale(), ratio * view.x, ratio * view.y);
   }
 
-  /** Show local ink as it will look once the kernel has drawn it: never darker over what is painted already, erased to the photo. */
-  function layer(act) {
-    const [width, height] = get("image_size");
+  /** Show ink as it will look once the kernel has drawn it: not darker where the mask is painted already, the photo where it is erased. */
+  function layer(one) {
     brush.setTransform(1, 0, 0, 1, 0, 0);
     brush.globalCompositeOperation = "source-over";
     brush.clearRect(0, 0, scratch.width, scratch.height);
     transform(brush);
     brush.fillStyle = brush.strokeStyle = get("colour");
-    trace(brush, act);
-    const other = under(act.erase ? "nb-photo" : "nb-overlay");
-    if (other) {
-      brush.globalCompositeOperation = act.erase ? "source-in" : "destination-out";
-      brush.drawImage(other, 0, 0, width, height);
+    trace(brush, one);
+    const under = box()?.querySelector(one.erase ? ".nb-photo" : ".nb-overlay");
+    if (under && (one.erase || !(get("feather") || get("outline")))) {
+      brush.globalCompositeOperation = one.erase ? "source-in" : "destination-out";
+      brush.imageSmoothingEnabled = scale() < 3;
+      brush.drawImage(under, 0, 0, ...get("image_size"));
     }
     context.setTransform(1, 0, 0, 1, 0, 0);
-    context.globalAlpha = act.erase ? 1 : get("mask_hidden") ? 0 : get("opacity");
+    context.globalAlpha = one.erase ? 1 : get("mask_hidden") ? 0 : get("opacity");
     context.drawImage(scratch, 0, 0);
     context.globalAlpha = 1;
   }
 
+  /** A ring of the brush's true size, dark and light so that it shows on anything. */
   function cursor() {
-    if (!pointer || !["brush", "eraser", "line"].includes(get("tool")) || panning || space) return;
+    if (!pointer || hand || space || !BRUSHES.includes(get("tool"))) return;
     transform(context);
-    for (const [width, colour] of [[3, "rgba(0,0,0,.55)"], [1.2, "#fff"]]) {
+    for (const [width, shade] of [[3, "rgba(0,0,0,.55)"], [1.2, "#fff"]]) {
       context.beginPath();
       context.arc(pointer[0], pointer[1], get("radius"), 0, 2 * Math.PI);
       context.lineWidth = width / scale();
-      context.strokeStyle = colour;
+      context.strokeStyle = shade;
       context.stroke();
     }
   }
@@ -157,151 +344,152 @@ function render({ model, el }) {
       frame = 0;
       context.setTransform(1, 0, 0, 1, 0, 0);
       context.clearRect(0, 0, ink.width, ink.height);
-      for (const act of pending.values()) layer(act);
+      for (const one of pending.values()) layer(one);
       if (stroke) layer(stroke);
       cursor();
-      ink.style.cursor = panning ? "grabbing" : space ? "grab" : ["brush", "eraser"].includes(get("tool")) ? "none" : "crosshair";
+      ink.style.cursor = hand ? "grabbing" : space ? "grab" : BRUSHES.includes(get("tool")) ? "none" : "crosshair";
     });
   }
 
-  function zoomAt(factor, x, y) {
-    const zoom = clamp(view.zoom * factor, ZOOM.least, ZOOM.most);
-    const by = zoom / view.zoom;
-    Object.assign(view, { zoom, x: x - (x - view.x) * by, y: y - (y - view.y) * by });
-    report();
-  }
+  // --- the pointer ---
 
-  function show(what) {
-    const [width, height] = get("view_size");
-    if (what === "fit") Object.assign(view, { zoom: 1, x: 0, y: 0 });
-    else if (what === "full") zoomAt(1 / fit() / view.zoom, width / 2, height / 2);
-    else zoomAt(what === "in" ? ZOOM.step : 1 / ZOOM.step, width / 2, height / 2);
-    report();
-  }
-
-  let told = 0;
-  function report() {
-    look();
-    // The badge shows the zoom; wheel events come faster than it needs.
-    clearTimeout(told);
-    told = setTimeout(() => {
-      model.set("zoom", scale());
-      model.save_changes();
-    }, 80);
-  }
-
-  function set(trait, value) {
-    model.set(trait, value);
-    model.save_changes();
-  }
+  // Ids differ between views and reloads: the kernel answers to all of them.
+  const name = Math.random().toString(36).slice(2, 8);
+  let next = 1;
+  const fingers = new Map();
+  let pinch = null;
 
   const pressureOf = (event) => (event.pointerType === "pen" && get("use_pressure") ? Math.max(0.05, event.pressure) : 1);
 
   function take(event) {
     const batch = event.getCoalescedEvents?.() ?? [];
-    for (const e of batch.length ? batch : [event]) stroke.points.push([...toImage(e), pressureOf(e)]);
+    for (const one of batch.length ? batch : [event]) stroke.points.push([...toImage(one), pressureOf(one)]);
+  }
+
+  function spread() {
+    const [[ax, ay], [bx, by]] = fingers.values();
+    return { x: (ax + bx) / 2, y: (ay + by) / 2, wide: Math.hypot(bx - ax, by - ay) };
   }
 
   function down(event) {
     ink.focus({ preventScroll: true });
-    if (event.button === 1 || space) {
-      panning = [event.clientX - view.x, event.clientY - view.y];
-    } else if (event.button === 0 && !stroke && event.isPrimary) {
+    menu.hidden = help.hidden = true;
+    if (event.pointerType === "touch") {
+      fingers.set(event.pointerId, local(event));
+      if (fingers.size === 2) {
+        stroke = null; // two fingers move the picture
+        pinch = spread();
+      }
+    }
+    if (event.button === 1 || (event.button === 0 && space)) {
+      hand = [event.clientX - view.x, event.clientY - view.y];
+    } else if (event.button === 0 && !stroke && !pinch) {
       const tool = get("tool");
+      const erase = tool === "eraser" || event.altKey;
       if (tool === "fill" || tool === "wand") {
-        model.send({ type: "region", tool, point: toImage(event), tolerance: get("tolerance"), erase: event.altKey });
+        model.send({ type: "region", tool, point: toImage(event), tolerance: get("tolerance"), erase });
         return;
       }
-      const shape = event.shiftKey && (tool === "brush" || tool === "eraser") ? "line" : SHAPES[tool];
-      stroke = { id: `${name}-${next++}`, shape, erase: tool === "eraser" || event.altKey, radius: get("radius"), points: [] };
+      const shape = event.shiftKey && BRUSHES.includes(tool) ? "line" : SHAPE[tool] ?? tool;
+      stroke = { id: `${name}-${next++}`, pointer: event.pointerId, shape, erase, radius: get("radius"), points: [] };
       take(event);
     } else return;
     event.preventDefault();
-    ink.setPointerCapture(event.pointerId);
+    // An event made by a script has no pointer to capture.
+    try { ink.setPointerCapture(event.pointerId); } catch { /* it draws all the same */ }
     paint();
   }
 
   function move(event) {
     pointer = toImage(event);
-    if (panning) {
-      Object.assign(view, { x: event.clientX - panning[0], y: event.clientY - panning[1] });
-      look();
-    } else if (stroke) {
-      take(event);
-    }
+    if (fingers.has(event.pointerId)) fingers.set(event.pointerId, local(event));
+    if (pinch && fingers.size === 2) {
+      const now = spread();
+      view.x += now.x - pinch.x;
+      view.y += now.y - pinch.y;
+      zoomAt(now.wide / (pinch.wide || 1), now.x, now.y);
+      pinch = now;
+    } else if (hand) {
+      Object.assign(view, { x: event.clientX - hand[0], y: event.clientY - hand[1] });
+      moved();
+    } else if (stroke?.pointer === event.pointerId) take(event);
     paint();
   }
 
   function up(event) {
-    if (panning) {
-      panning = null;
-      report();
-    } else if (stroke) {
-      finish();
+    fingers.delete(event.pointerId);
+    if (!fingers.size) pinch = null;
+    if (hand) hand = null;
+    else if (stroke?.pointer === event.pointerId) {
+      const { id, shape, erase, radius, points } = stroke;
+      pending.set(id, stroke);
+      stroke = null;
+      model.send({ type: "stroke", id, shape, erase, radius }, undefined, [new Float32Array(points.flat()).buffer]);
     }
     paint();
   }
 
-  function finish() {
-    const act = stroke;
-    stroke = null;
-    pending.set(act.id, act);
-    const flat = new Float32Array(act.points.flat());
-    const { id, shape, erase, radius } = act;
-    model.send({ type: "stroke", id, shape, erase, radius }, undefined, [flat.buffer]);
+  function cancel(event) {
+    if (event) fingers.delete(event.pointerId);
+    stroke = hand = pinch = null;
+    paint();
   }
 
-  function cancel() {
-    stroke = panning = null;
+  function leave() {
+    if (!stroke) pointer = null;
     paint();
   }
 
   function wheel(event) {
-    if (event.ctrlKey || event.metaKey) {
-      const bounds = ink.getBoundingClientRect();
-      zoomAt(ZOOM.step ** (-Math.sign(event.deltaY)), event.clientX - bounds.left, event.clientY - bounds.top);
-    } else if (event.altKey) {
-      resize(-Math.sign(event.deltaY || event.deltaX));
-    } else return; // a plain wheel scrolls the page
-    event.preventDefault();
-  }
-
-  function resize(direction) {
-    const radius = get("radius");
-    set("radius", clamp(radius + direction * Math.max(0.5, radius * 0.15), 0.5, get("most_radius")));
-  }
-
-  function key(event) {
-    const k = event.key;
-    const command = event.ctrlKey || event.metaKey;
-    if (command && k.toLowerCase() === "z") act(event.shiftKey ? "redo" : "undo");
-    else if (command && k.toLowerCase() === "y") act("redo");
-    else if (command || event.altKey) return;
-    else if (k === "[" || k === "]") resize(k === "]" ? 1 : -1);
-    else if (KEYS[k]) set("tool", KEYS[k]);
-    else if (ACTIONS[k.toLowerCase()] && k.length === 1) act(ACTIONS[k.toLowerCase()]);
-    else if (k === "0") show("fit");
-    else if (k === "1") show("full");
-    else if (k === "+" || k === "-") show(k === "+" ? "in" : "out");
-    else if (k === " ") { space = true; paint(); }
-    else if (k.toLowerCase() === "h") { if (!event.repeat) set("mask_hidden", true); }
-    else if (k === "Escape" && (stroke || panning)) cancel();
-    else if (k === "Enter") model.send({ type: "enter" });
-    else if (k === "?") model.send({ type: "help" });
-    else return; // Tab and everything else goes its way
+    const way = -Math.sign(event.deltaY || event.deltaX);
+    if (event.ctrlKey || event.metaKey) zoomAt(ZOOM.step ** way, ...local(event));
+    else if (event.altKey) resize(way);
+    else return; // a plain wheel scrolls the page
     event.preventDefault();
     event.stopPropagation();
   }
 
-  function keyup(event) {
-    if (event.key === " ") { space = false; paint(); }
-    if (event.key.toLowerCase() === "h") set("mask_hidden", false);
+  function resize(way) {
+    const radius = get("radius");
+    set("radius", clamp(radius + way * Math.max(0.5, radius * 0.15), 0.5, MOST_RADIUS));
   }
 
-  const act = (action) => model.send({ type: "action", action });
+  // --- the keys ---
 
-  function leave() {
-    if (!stroke) pointer = null;
+  const COMMANDS = {
+    z: () => act("undo"), Z: () => act("redo"), y: () => act("redo"),
+  };
+  const KEYS = {
+    b: () => set("tool", "brush"), e: () => set("tool", "eraser"), l: () => set("tool", "line"), L: () => set("tool", "lasso"),
+    r: () => set("tool", "rectangle"), o: () => set("tool", "ellipse"), w: () => set("tool", "wand"), f: () => set("tool", "fill"),
+    F: () => act("fill_all"), i: () => act("invert"), x: () => act("clear"),
+    "[": () => resize(-1), "]": () => resize(1),
+    0: () => show("fit"), 1: () => show("full"), "+": () => show("in"), "=": () => show("in"), "-": () => show("out"),
+    " ": () => { space = true; paint(); },
+    h: (event) => { if (!event.repeat) set("mask_hidden", true); },
+    Enter: () => model.send({ type: "enter" }),
+    "?": () => toggle(help),
+  };
+
+  function key(event) {
+    const command = event.ctrlKey || event.metaKey;
+    if (event.altKey && !command) return;
+    if (event.key === "Escape") {
+      if (!stroke && !hand && help.hidden && menu.hidden) return;
+      help.hidden = menu.hidden = true;
+      cancel();
+    } else {
+      const handle = (command ? COMMANDS : KEYS)[event.key];
+      if (!handle) return; // Tab and everything else goes its way
+      handle(event);
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  function release(event) {
+    if (event.key === " ") space = false;
+    if (event.key.toLowerCase() === "h") set("mask_hidden", false);
     paint();
   }
 
@@ -311,44 +499,73 @@ function render({ model, el }) {
     paint();
   }
 
-  ink.addEventListener("pointerdown", down);
-  ink.addEventListener("pointermove", move);
-  ink.addEventListener("pointerup", up);
-  ink.addEventListener("pointercancel", cancel);
-  ink.addEventListener("pointerleave", leave);
-  ink.addEventListener("contextmenu", (event) => event.preventDefault());
-  ink.addEventListener("wheel", wheel, { passive: false });
-  ink.addEventListener("keydown", key);
-  ink.addEventListener("keyup", keyup);
-  ink.addEventListener("blur", blur);
+  // --- files ---
 
-  function hear(message) {
-    if (message.type === "ack") {
-      // Two frames later the kernel's own drawing is on the screen, and nothing flickers.
-      requestAnimationFrame(() => requestAnimationFrame(() => {
-        pending.delete(message.id);
-        ink.dataset.acknowledged = message.id;
-        paint();
-      }));
-    } else if (message.type === "show") show(message.what);
+  function choose(what) {
+    file.onchange = () => {
+      if (file.files.length) send(file.files[0], what);
+      file.value = "";
+    };
+    file.click();
   }
+
+  async function send(one, what) {
+    model.send({ type: "file", what }, undefined, [await one.arrayBuffer()]);
+  }
+
+  function drop(event) {
+    const [one] = event.dataTransfer?.files ?? [];
+    if (!one) return;
+    event.preventDefault();
+    event.stopPropagation();
+    send(one, event.shiftKey ? "mask" : "image");
+  }
+
+  // --- what the kernel says ---
+
+  const HEARD = {
+    alive: () => box()?.classList.add("nb-live"),
+    // Two frames later the kernel's own drawing is on the screen, and nothing flickers.
+    ack: ({ id }) => requestAnimationFrame(() => requestAnimationFrame(() => {
+      pending.delete(id);
+      ink.dataset.acknowledged = id;
+      paint();
+    })),
+    show: ({ what }) => show(what),
+    download: ({ name: called }, buffers) => {
+      const url = URL.createObjectURL(new Blob([buffers[0]], { type: "image/png" }));
+      element("a", { href: url, download: called }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    },
+  };
+  const hear = (message, buffers) => HEARD[message.type]?.(message, buffers);
+
+  const listeners = {
+    pointerdown: down, pointermove: move, pointerup: up, pointercancel: cancel, pointerleave: leave,
+    keydown: key, keyup: release, blur, drop,
+    contextmenu: (event) => event.preventDefault(),
+    dragover: (event) => event.preventDefault(),
+  };
+  for (const [event, handle] of Object.entries(listeners)) ink.addEventListener(event, handle);
+  ink.addEventListener("wheel", wheel, { passive: false });
   model.on("msg:custom", hear);
-  const relook = () => look();
-  const watched = ["opacity", "mask_hidden", "outline", "colour", "tool", "radius", "description"];
-  for (const trait of watched) model.on(`change:${trait}`, relook);
-  for (const trait of ["view_size", "image_size"]) model.on(`change:${trait}`, place);
-  place();
-  // The box may be attached after this view.
-  const attached = requestAnimationFrame(look);
+  const resized = () => { show("fit"); measure(); };
+  model.on("change:image_size", resized);
+  model.on("change", look);
+  const watcher = new ResizeObserver(measure);
+  watcher.observe(ink);
+  // The box comes to the page after its parts.
+  const attached = requestAnimationFrame(measure);
   model.send({ type: "ready" });
 
   return () => {
+    watcher.disconnect();
     cancelAnimationFrame(attached);
     cancelAnimationFrame(frame);
-    clearTimeout(told);
+    clearTimeout(moved.timer);
     model.off("msg:custom", hear);
-    for (const trait of watched) model.off(`change:${trait}`, relook);
-    for (const trait of ["view_size", "image_size"]) model.off(`change:${trait}`, place);
+    model.off("change:image_size", resized);
+    model.off("change", look);
   };
 }
 

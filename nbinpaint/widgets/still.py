@@ -1,0 +1,103 @@
+"""A static picture beside a live widget, so that a saved notebook shows something where no kernel runs.
+
+The picture is an output of its own with a display id, placed before the widget and updated as things change. A widget
+that is alive hides it; where the widget is dead, the picture's own style hides the widget's error text instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import threading
+import uuid
+from typing import Any
+
+from PIL import Image
+
+__all__ = ["Still", "picture_html"]
+
+LONGEST = 640
+DELAY = 0.6
+"""Seconds of rest before the picture is sent again."""
+
+_STYLE = (
+    "<style>"
+    ".jp-OutputArea-child:has(.nb-still):has(+.jp-OutputArea-child .nb-live){display:none}"
+    ".jp-OutputArea-child:has(.nb-still)+.jp-OutputArea-child"
+    ">[data-mime-type='application/vnd.jupyter.widget-view+json']:not(:has(.nb-live))"
+    "{visibility:hidden;height:0;min-height:0;overflow:hidden;padding:0}"
+    "</style>"
+)
+
+
+def picture_html(picture: Image.Image, caption: str) -> str:
+    """Return a picture as self-contained HTML with a caption under it; JPEG, at most 640 pixels wide or high."""
+    small = picture.convert("RGB")
+    small.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=85)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    words = html.escape(caption)
+    return (
+        f'<figure style="margin:0"><img alt="{words}" style="max-width:100%" src="data:image/jpeg;base64,{data}">'
+        f'<figcaption style="font-size:90%;opacity:.75">{words}</figcaption></figure>'
+    )
+
+
+class Still:
+    """Mixed into a widget: shows `_still_html()` beside it and keeps it up to date."""
+
+    _still_id: str | None = None
+    _still_timer: threading.Timer | None = None
+
+    def _still_html(self) -> str:
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        if _notebook():
+            from IPython.display import display
+
+            self._still_id = self._still_id or uuid.uuid4().hex
+            # The same id at every display: all copies are updated together.
+            display(_Html(self._still_page()), display_id=self._still_id)  # type: ignore[no-untyped-call]
+        return super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+
+    def _still_page(self) -> str:
+        return f'{_STYLE}<div class="nb-still">{self._still_html()}</div>'
+
+    def _still_changed(self) -> None:
+        """Send the picture again, once nothing has changed for a moment."""
+        if self._still_id is None:
+            return
+        if self._still_timer is not None:
+            self._still_timer.cancel()
+        self._still_timer = threading.Timer(DELAY, self._still_send)
+        self._still_timer.daemon = True
+        self._still_timer.start()
+
+    def _still_send(self) -> None:
+        from IPython.display import display
+
+        display(_Html(self._still_page()), display_id=self._still_id, update=True)  # type: ignore[no-untyped-call]
+
+
+class _Html:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def _repr_html_(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "a static picture of the widget below"
+
+
+def _notebook() -> bool:
+    """Whether a kernel, not a terminal, shows what is displayed."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    return getattr(shell, "kernel", None) is not None
