@@ -100,11 +100,14 @@ def test_a_stroke_of_the_pointer_and_of_python_paint_the_same_pixels(canvas: Mas
     assert np.array_equal(by_pointer, draw([Stroke(tuple(points), 6.0)], PHOTO))
 
 
+REGION = {"type": "region", "point": [50, 30], "tolerance": 9, "erase": False}
+
+
 @pytest.mark.parametrize(
     ("message", "same"),
     [
-        ({"type": "region", "tool": "fill", "point": [50, 30], "tolerance": 9, "erase": False}, lambda c: c.bucket(50, 30)),
-        ({"type": "region", "tool": "wand", "point": [50, 30], "tolerance": 9, "erase": False}, lambda c: c.wand(50, 30, 9)),
+        (REGION | {"tool": "fill"}, lambda c: c.bucket(50, 30)),
+        (REGION | {"tool": "wand"}, lambda c: c.wand(50, 30, 9)),
         ({"type": "action", "action": "grow"}, lambda c: c.grow()),
         ({"type": "action", "action": "shrink"}, lambda c: c.shrink()),
         ({"type": "action", "action": "invert"}, lambda c: c.invert()),
@@ -112,8 +115,7 @@ def test_a_stroke_of_the_pointer_and_of_python_paint_the_same_pixels(canvas: Mas
         ({"type": "action", "action": "fill"}, lambda c: c.fill()),
         ({"type": "action", "action": "undo"}, lambda c: c.undo()),
     ],
-    ids=lambda v: "-".join(str(x) for x in v.values() if isinstance(x, str)) if isinstance(v, dict) else "",
-)  # fmt: skip
+)
 def test_each_message_does_what_its_method_does(canvas: MaskCanvas, page: Page, message: Any, same: Any) -> None:
     other = nb.MaskCanvas(PHOTO)
     for one in (canvas, other):

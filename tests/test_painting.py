@@ -175,9 +175,9 @@ def test_a_wand_takes_connected_pixels_of_like_colour() -> None:
 def test_two_hundred_steps_on_a_large_picture_take_little_memory() -> None:
     rng = np.random.default_rng(0)
     painting = Painting(Image.new("RGB", (2048, 2048)))
-    for _ in range(230):
+    for i in range(230):
         line = np.cumsum(rng.normal(0, 30, (60, 2)), 0) + rng.uniform(200, 1800, 2)
-        painting.do(Stroke(tuple(map(tuple, line.tolist())), 40))
+        painting.do(Stroke(tuple(map(tuple, line.tolist())), 40, erase=i % 3 == 2))
     assert len(painting._done) == 200
     assert sum(len(step.flipped) for step in painting._done) < 50e6
     whole = painting.mask
