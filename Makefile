@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+OLD_KERNEL := $(VENV)/ipykernel6
 
-.PHONY: lab demo test format clean
+.PHONY: lab demo bench-ui test format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -12,13 +13,20 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,training]'
 	touch $@
 
+# An older kernel beside the one that is installed: the widgets are tested with both.
+$(OLD_KERNEL): $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ ipykernel==6.30.1 nest-asyncio==1.6.0
+
 lab: $(STAMP)  ## JupyterLab on the quickstart notebook
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
 
 demo: $(STAMP)  ## the quickstart, executed without a browser; results in demo/
 	$(BIN)/python -m benchmarks.demo
 
-test: $(STAMP)  ## everything that CI runs
+bench-ui: $(STAMP)  ## how quick the canvas is, in a real browser; a table and benchmarks/results/canvas.json
+	$(BIN)/python -m benchmarks.canvas
+
+test: $(STAMP) $(OLD_KERNEL)  ## everything that CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ FLAGS = (
     "--disable-sync",
 )
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Past any proxy.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 NOTEBOOK = "window.jupyterapp?.shell.currentWidget"
 
 
@@ -49,6 +51,17 @@ class Server:
     def address(self, name: str) -> str:
         return f"{self.url}/lab/tree/{name}?token={self.token}&reset"
 
+    def stop_kernels(self) -> None:
+        """Shut every kernel down."""
+        for session in json.loads(self._call("GET", "sessions")):
+            self._call("DELETE", f"sessions/{session['id']}")
+
+    def _call(self, method: str, path: str) -> bytes:
+        request = urllib.request.Request(f"{self.url}/api/{path}?token={self.token}", method=method)
+        with _direct.open(request, timeout=30) as answer:
+            content: bytes = answer.read()
+        return content
+
 
 def _free_port() -> int:
     with socket.socket() as s:
@@ -57,8 +70,13 @@ def _free_port() -> int:
 
 
 @contextmanager
-def serve(root: Path) -> Iterator[Server]:
-    """Run a JupyterLab of its own under `root`, with no setting of the machine's."""
+def serve(root: Path, kernels: Mapping[str, Path] | None = None) -> Iterator[Server]:
+    """Run a JupyterLab of its own under `root`, with no setting of the machine's.
+
+    Args:
+        root: An empty folder.
+        kernels: More kernels by name, each with a folder of packages that go before this environment's.
+    """
     token, port = secrets.token_hex(8), _free_port()
     own = {n: str(root / n) for n in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
     settings = {
@@ -69,6 +87,12 @@ def serve(root: Path) -> Iterator[Server]:
         file = root / f"settings/@jupyterlab/{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
+    for name, packages in (kernels or {}).items():
+        file = root / "JUPYTER_DATA_DIR/kernels" / name / "kernel.json"
+        file.parent.mkdir(parents=True)
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec = {"argv": command, "display_name": name, "language": "python", "env": {"PYTHONPATH": str(packages)}}
+        file.write_text(json.dumps(spec))
     (root / "notebooks").mkdir(exist_ok=True)
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
@@ -81,11 +105,10 @@ def serve(root: Path) -> Iterator[Server]:
         process = subprocess.Popen(
             command, env=dict(os.environ, HOME=str(root), **own), stdout=out, stderr=subprocess.STDOUT
         )
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         for _ in range(600):
             try:
-                direct.open(f"http://127.0.0.1:{port}/api?token={token}", timeout=1)
+                _direct.open(f"http://127.0.0.1:{port}/api?token={token}", timeout=1)
                 break
             except OSError:
                 if process.poll() is not None:
@@ -102,12 +125,41 @@ def browse(width: int = 1400, height: int = 1000, **options: Any) -> Iterator[An
     """Start Chromium and yield a fresh Playwright page."""
     from playwright.sync_api import sync_playwright
 
+    port = _free_port()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=FLAGS)
+        flags = [*FLAGS, f"--remote-debugging-port={port}"]
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=flags)
         try:
-            yield browser.new_page(viewport={"width": width, "height": height}, **options)
+            page = browser.new_page(viewport={"width": width, "height": height}, **options)
+            page.debugging_port = port
+            yield page
         finally:
             browser.close()
+
+
+class Mouse:
+    """Sends mouse events to a page without waiting for it, as a hand does; Playwright's own waits for each."""
+
+    def __init__(self, page: Any) -> None:
+        import websocket
+
+        with _direct.open(f"http://127.0.0.1:{page.debugging_port}/json", timeout=10) as answer:
+            targets = json.load(answer)
+        address = next(t["webSocketDebuggerUrl"] for t in targets if t["type"] == "page" and t["url"] == page.url)
+        self._wire = websocket.create_connection(address, suppress_origin=True, http_no_proxy=["127.0.0.1"])
+        self._count = 0
+
+    def send(self, kind: str, x: float, y: float, pressed: bool = True) -> None:
+        """Send "mousePressed", "mouseMoved" or "mouseReleased" of the left button, in CSS pixels of the page."""
+        self._count += 1
+        event = {"type": kind, "x": x, "y": y, "button": "left", "buttons": int(pressed), "clickCount": 1}
+        self._wire.send(json.dumps({"id": self._count, "method": "Input.dispatchMouseEvent", "params": event}))
+
+    def close(self) -> None:
+        """Wait until the page has taken everything, and part."""
+        while json.loads(self._wire.recv()).get("id") != self._count:
+            pass
+        self._wire.close()
 
 
 class Notebook:
@@ -146,6 +198,13 @@ class Notebook:
             "await f.done; return out }"
         )
         return str(self.page.evaluate(script, code)).strip()
+
+    def until(self, condition: str, seconds: float = 20) -> None:
+        """Wait until a Python expression is true in the kernel."""
+        end = time.monotonic() + seconds
+        while (answer := self.ask(f"print(bool({condition}))")) != "True":
+            if time.monotonic() > end:
+                raise TimeoutError(f"{condition} is still {answer or 'unanswered'} after {seconds} s")
 
     def theme(self, name: str) -> None:
         """Switch to "JupyterLab Light" or "JupyterLab Dark"."""

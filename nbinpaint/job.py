@@ -5,6 +5,10 @@ This is the only place where plan, engine and study meet.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -125,13 +129,25 @@ class Job:
         self._error: BaseException | None = None
         self._progress = _Counter(study).progress
         self._thread = threading.Thread(target=self._work, args=(engine,), name="nbinpaint-job", daemon=True)
+        # A thread that is still in the network when Python shuts down aborts the whole process.
+        atexit.register(self._stop)
         self._thread.start()
 
     def _work(self, engine: Engine) -> None:
+        # Whoever draws or types meanwhile goes first; the network's own threads inherit this. Linux counts by thread.
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         try:
             execute(self.study, engine, self._cancel, self._hear)
         except BaseException as error:
             self._error = error
+        finally:
+            atexit.unregister(self._stop)
+
+    def _stop(self) -> None:
+        self._cancel.set()
+        self._thread.join(30)
 
     def _hear(self, event: Event, progress: Progress) -> None:
         self._progress = progress

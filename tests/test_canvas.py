@@ -11,7 +11,7 @@ from typing import Any
 import ipycanvas.canvas
 import numpy as np
 import pytest
-from conftest import box_mask, smooth_image
+from pictures import box_mask, smooth_image
 from PIL import Image
 
 import nbinpaint as nb

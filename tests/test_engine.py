@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import box_mask, smooth_image
+from pictures import box_mask, smooth_image
 
 import nbinpaint as nb
 from nbinpaint.engine import models, samplers

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import smooth_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import smooth_image
 from PIL import Image
 
 import nbinpaint as nb

@@ -11,7 +11,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from conftest import box_mask, smooth_image
+from pictures import box_mask, smooth_image
 
 import nbinpaint as nb
 from nbinpaint.engine.decode import pixels

@@ -7,9 +7,9 @@ import json
 
 import numpy as np
 import pytest
-from conftest import smooth_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import smooth_image
 from PIL import Image
 
 from nbinpaint import InvalidMask

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import box_mask, smooth_image
+from pictures import box_mask, smooth_image
 from PIL import Image
 
 import nbinpaint as nb

@@ -374,6 +374,7 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
             if self._pen is None:
                 self._pen = PlainPen(self, why)
                 self._pen.watch(self._overlay)
+                self.add_class("nb-live")
                 self.children = (self._style_sheet, self._pen.tools, self._stage, self._pen.line)
 
     def _draw_finely(self) -> None:

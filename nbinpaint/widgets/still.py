@@ -21,11 +21,12 @@ LONGEST = 640
 DELAY = 0.6
 """Seconds of rest before the picture is sent again."""
 
+# The first rule is for a live widget; the second for one whose model is gone, the third for one without a kernel.
 _STYLE = (
     "<style>"
     ".jp-OutputArea-child:has(.nb-still):has(+.jp-OutputArea-child .nb-live){display:none}"
-    ".jp-OutputArea-child:has(.nb-still)+.jp-OutputArea-child"
-    ">[data-mime-type='application/vnd.jupyter.widget-view+json']:not(:has(.nb-live))"
+    ".jp-OutputArea-child:has(.nb-still)+.jp-OutputArea-child:has(>.jp-OutputArea-output.jupyter-widgets){display:none}"
+    ".jp-OutputArea-child:has(.nb-still)+.jp-OutputArea-child:has(.nb-canvas):not(:has(.nb-live))"
     "{visibility:hidden;height:0;min-height:0;overflow:hidden;padding:0}"
     "</style>"
 )

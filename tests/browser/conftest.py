@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,25 @@ def chromium() -> Iterator[Any]:
         yield page.context.browser
 
 
+# `make test` puts an older ipykernel there, which handles messages on the main thread.
+OLD_KERNEL = Path(sys.prefix) / "ipykernel6"
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Iterator[Server]:
-    with serve(tmp_path_factory.mktemp("lab")) as made:
+    with serve(tmp_path_factory.mktemp("lab"), {"ipykernel6": OLD_KERNEL}) as made:
         yield made
+
+
+@pytest.fixture(params=["python3", "ipykernel6"])
+def kernel(request: pytest.FixtureRequest) -> str:
+    """Each generation of ipykernel in turn."""
+    name: str = request.param
+    if name == "ipykernel6" and not OLD_KERNEL.exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"no ipykernel 6 in {OLD_KERNEL}; `make test` puts it there")
+        pytest.skip("no ipykernel 6; `make test` installs one")
+    return name
 
 
 @pytest.fixture
@@ -33,7 +49,7 @@ def page(chromium: Any) -> Iterator[Any]:
     """A fresh page; any JavaScript error in it fails the test, since one can stop every canvas on a page."""
     context = chromium.new_context(viewport={"width": 1400, "height": 1000}, has_touch=True)
     made = context.new_page()
-    made.set_default_timeout(30_000)
+    made.set_default_timeout(int(os.environ.get("NBINPAINT_PATIENCE", "30")) * 1000)
     errors: list[str] = []
     made.on("pageerror", lambda error: errors.append(str(error)))
     made.errors = errors
@@ -43,7 +59,7 @@ def page(chromium: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def notebook(server: Server, page: Any, request: pytest.FixtureRequest) -> Callable[..., Notebook]:
+def notebook(server: Server, page: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Notebook]]:
     """Opens a notebook with these code cells and runs it."""
 
     def start(*cells: str, kernel: str = "python3") -> Notebook:
@@ -51,7 +67,8 @@ def notebook(server: Server, page: Any, request: pytest.FixtureRequest) -> Calla
         made.run()
         return made
 
-    return start
+    yield start
+    server.stop_kernels()
 
 
 @pytest.fixture

@@ -306,10 +306,12 @@ function render({ model, el }) {
   }
 
   /** Show ink as it will look once the kernel has drawn it: not darker where the mask is painted already, the photo where it is erased. */
-  function layer(one) {
-    brush.setTransform(1, 0, 0, 1, 0, 0);
-    brush.globalCompositeOperation = "source-over";
-    brush.clearRect(0, 0, scratch.width, scratch.height);
+  function layer(one, area) {
+    brush.save();
+    brush.beginPath();
+    brush.rect(...area);
+    brush.clip();
+    brush.clearRect(...area);
     transform(brush);
     brush.fillStyle = brush.strokeStyle = get("colour");
     trace(brush, one);
@@ -319,15 +321,16 @@ function render({ model, el }) {
       brush.imageSmoothingEnabled = scale() < 3;
       brush.drawImage(under, 0, 0, ...get("image_size"));
     }
-    context.setTransform(1, 0, 0, 1, 0, 0);
+    brush.restore();
     context.globalAlpha = one.erase ? 1 : get("mask_hidden") ? 0 : get("opacity");
-    context.drawImage(scratch, 0, 0);
+    context.drawImage(scratch, ...area, ...area);
     context.globalAlpha = 1;
   }
 
   /** A ring of the brush's true size, dark and light so that it shows on anything. */
   function cursor() {
     if (!pointer || hand || space || !BRUSHES.includes(get("tool"))) return;
+    context.save();
     transform(context);
     for (const [width, shade] of [[3, "rgba(0,0,0,.55)"], [1.2, "#fff"]]) {
       context.beginPath();
@@ -336,18 +339,47 @@ function render({ model, el }) {
       context.strokeStyle = shade;
       context.stroke();
     }
+    context.restore();
   }
 
-  function paint() {
+  /* What has to be drawn again, as [x0, y0, x1, y1] in image pixels; only that is, however much ink waits for a busy kernel. */
+  const EVERYTHING = [-Infinity, -Infinity, Infinity, Infinity];
+  let dirty = null;
+
+  const joined = (a, b) => (a && b ? [Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.max(a[2], b[2]), Math.max(a[3], b[3])] : a ?? b);
+  const around = ([x, y], radius) => [x - radius, y - radius, x + radius, y + radius];
+
+  /** [x, y, width, height] of an area in the canvas's own pixels, cut off at its edges, with room for soft edges. */
+  function onCanvas([x0, y0, x1, y1]) {
+    const ratio = ink.width / (ink.clientWidth || 1);
+    const place = (value, shift, limit) => clamp(ratio * (value * scale() + shift), 0, limit);
+    const left = Math.floor(Math.max(0, place(x0, view.x, ink.width) - 3));
+    const top = Math.floor(Math.max(0, place(y0, view.y, ink.height) - 3));
+    return [left, top, Math.min(ink.width, Math.ceil(place(x1, view.x, ink.width) + 3)) - left,
+      Math.min(ink.height, Math.ceil(place(y1, view.y, ink.height) + 3)) - top];
+  }
+
+  function paint(area = EVERYTHING) {
+    dirty = joined(dirty, area);
     if (frame) return;
     frame = requestAnimationFrame(() => {
       frame = 0;
-      context.setTransform(1, 0, 0, 1, 0, 0);
-      context.clearRect(0, 0, ink.width, ink.height);
-      for (const one of pending.values()) layer(one);
-      if (stroke) layer(stroke);
-      cursor();
+      const [x0, y0, x1, y1] = dirty;
+      const where = onCanvas(dirty);
+      dirty = null;
       ink.style.cursor = hand ? "grabbing" : space ? "grab" : BRUSHES.includes(get("tool")) ? "none" : "crosshair";
+      if (where[2] <= 0 || where[3] <= 0) return;
+      context.save();
+      context.beginPath();
+      context.rect(...where);
+      context.clip();
+      context.clearRect(...where);
+      for (const one of [...pending.values(), ...(stroke ? [stroke] : [])]) {
+        const [left, top, right, bottom] = one.bounds;
+        if (left <= x1 && right >= x0 && top <= y1 && bottom >= y0) layer(one, where);
+      }
+      cursor();
+      context.restore();
     });
   }
 
@@ -361,9 +393,18 @@ function render({ model, el }) {
 
   const pressureOf = (event) => (event.pointerType === "pen" && get("use_pressure") ? Math.max(0.05, event.pressure) : 1);
 
+  /** Add an event's points to the stroke; returns what that changes. */
   function take(event) {
+    const reach = stroke.radius + 1;
     const batch = event.getCoalescedEvents?.() ?? [];
-    for (const one of batch.length ? batch : [event]) stroke.points.push([...toImage(one), pressureOf(one)]);
+    let area = stroke.points.length ? around(stroke.points.at(-1), reach) : null;
+    for (const one of batch.length ? batch : [event]) {
+      const point = [...toImage(one), pressureOf(one)];
+      stroke.points.push(point);
+      area = joined(area, around(point, reach));
+    }
+    stroke.bounds = joined(stroke.bounds, area);
+    return stroke.shape === "brush" ? area : stroke.bounds;
   }
 
   function spread() {
@@ -391,7 +432,7 @@ function render({ model, el }) {
         return;
       }
       const shape = event.shiftKey && BRUSHES.includes(tool) ? "line" : SHAPE[tool] ?? tool;
-      stroke = { id: `${name}-${next++}`, pointer: event.pointerId, shape, erase, radius: get("radius"), points: [] };
+      stroke = { id: `${name}-${next++}`, pointer: event.pointerId, shape, erase, radius: get("radius"), points: [], bounds: null };
       take(event);
     } else return;
     event.preventDefault();
@@ -401,7 +442,10 @@ function render({ model, el }) {
   }
 
   function move(event) {
+    const ring = () => around(pointer, get("radius") + 3 / scale());
+    let area = pointer ? ring() : null;
     pointer = toImage(event);
+    area = joined(area, ring());
     if (fingers.has(event.pointerId)) fingers.set(event.pointerId, local(event));
     if (pinch && fingers.size === 2) {
       const now = spread();
@@ -412,8 +456,8 @@ function render({ model, el }) {
     } else if (hand) {
       Object.assign(view, { x: event.clientX - hand[0], y: event.clientY - hand[1] });
       moved();
-    } else if (stroke?.pointer === event.pointerId) take(event);
-    paint();
+    } else if (stroke?.pointer === event.pointerId) area = joined(area, take(event));
+    paint(area);
   }
 
   function up(event) {
@@ -425,6 +469,7 @@ function render({ model, el }) {
       pending.set(id, stroke);
       stroke = null;
       model.send({ type: "stroke", id, shape, erase, radius }, undefined, [new Float32Array(points.flat()).buffer]);
+      return; // its ink stays as it is
     }
     paint();
   }
@@ -525,12 +570,15 @@ function render({ model, el }) {
 
   const HEARD = {
     alive: () => box()?.classList.add("nb-live"),
-    // Two frames later the kernel's own drawing is on the screen, and nothing flickers.
-    ack: ({ id }) => requestAnimationFrame(() => requestAnimationFrame(() => {
-      pending.delete(id);
+    ack: ({ id }) => {
       ink.dataset.acknowledged = id;
-      paint();
-    })),
+      // Two frames later the kernel's own drawing is on the screen, and nothing flickers.
+      requestAnimationFrame(() => requestAnimationFrame(() => {
+        const done = pending.get(id);
+        pending.delete(id);
+        if (done) paint(done.bounds);
+      }));
+    },
     show: ({ what }) => show(what),
     download: ({ name: called }, buffers) => {
       const url = URL.createObjectURL(new Blob([buffers[0]], { type: "image/png" }));
@@ -554,8 +602,11 @@ function render({ model, el }) {
   model.on("change", look);
   const watcher = new ResizeObserver(measure);
   watcher.observe(ink);
-  // The box comes to the page after its parts.
-  const attached = requestAnimationFrame(measure);
+  // The box comes to the page after its parts. Pages without a kernel (exported HTML) keep the static picture.
+  const attached = requestAnimationFrame(() => {
+    measure();
+    if (model.widget_manager?.kernel) HEARD.alive();
+  });
   model.send({ type: "ready" });
 
   return () => {
