@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .schedulers import ALL_SCHEDULERS, SCHEDULERS
     from .study import Study, open_study
     from .sweep import GridCell, Sweep
-    from .widgets import MaskCanvas
+    from .widgets import ComparisonGrid, MaskCanvas, ParameterPanel, Studio
 
 __version__ = "0.1.0"
 
@@ -34,7 +34,10 @@ _HOMES = {
     "InvalidMask": "errors",
     "InvalidParams": "errors",
     "Job": "job",
+    "ComparisonGrid": "widgets",
     "MaskCanvas": "widgets",
+    "ParameterPanel": "widgets",
+    "Studio": "widgets",
     "ModelError": "errors",
     "NbInpaintError": "errors",
     "Params": "params",
@@ -75,7 +78,10 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "Study",
     "open_study",
     "read_params",
+    "Studio",
     "MaskCanvas",
+    "ParameterPanel",
+    "ComparisonGrid",
     "NbInpaintError",
     "InvalidParams",
     "InvalidImage",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from .engine.base import Cancel, Engine, Event, Failed, Finished, Stepped
 from .study import Study
 from .sweep import Sweep
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Job", "Progress", "execute"]
 
@@ -124,14 +127,29 @@ class Job:
     def __init__(self, sweep: Sweep, engine: Engine, study: Study, listen: Listener | None = None) -> None:
         self.sweep = sweep
         self.study = study
-        self._listen = listen
+        self._listeners = [listen] if listen is not None else []
         self._cancel = Cancel()
+        self._ending = threading.Lock()
+        self._ended = False
+        self._callbacks: list[Callable[[], None]] = []
         self._error: BaseException | None = None
         self._progress = _Counter(study).progress
         self._thread = threading.Thread(target=self._work, args=(engine,), name="nbinpaint-job", daemon=True)
         # A thread that is still in the network when Python shuts down aborts the whole process.
         atexit.register(self._stop)
         self._thread.start()
+
+    def listen(self, listener: Listener) -> None:
+        """Call someone else, too, in the job's thread with every event and the progress after it."""
+        self._listeners.append(listener)
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call someone in the job's thread when it has ended, however it did; at once if it has already."""
+        with self._ending:
+            if not self._ended:
+                self._callbacks.append(callback)
+                return
+        callback()
 
     def _work(self, engine: Engine) -> None:
         # Whoever draws or types meanwhile goes first; the network's own threads inherit this. Linux counts by thread.
@@ -144,6 +162,10 @@ class Job:
             self._error = error
         finally:
             atexit.unregister(self._stop)
+            with self._ending:
+                self._ended = True
+            for callback in self._callbacks:
+                callback()
 
     def _stop(self) -> None:
         self._cancel.set()
@@ -151,8 +173,12 @@ class Job:
 
     def _hear(self, event: Event, progress: Progress) -> None:
         self._progress = progress
-        if self._listen is not None:
-            self._listen(event, progress)
+        for listener in tuple(self._listeners):
+            try:
+                listener(event, progress)
+            except Exception:
+                # Whoever shows a run must not be able to end it.
+                _log.exception("a listener of a job failed")
 
     @property
     def progress(self) -> Progress:
@@ -161,8 +187,13 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether the thread has ended, in whatever way."""
-        return not self._thread.is_alive()
+        """Whether it has ended, in whatever way."""
+        return self._ended
+
+    @property
+    def error(self) -> BaseException | None:
+        """What stopped the whole run, if anything did; a grid cell that fails is no such thing."""
+        return self._error
 
     @property
     def cancelled(self) -> bool:
@@ -183,8 +214,9 @@ class Job:
             TimeoutError: It is still running.
             Exception: Whatever stopped the whole run; a grid cell that fails is no such thing.
         """
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+        if not self._ended:
             raise TimeoutError(f"still running: {self.progress}")
         if self._error is not None:
             raise self._error

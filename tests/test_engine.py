@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from pictures import box_mask, smooth_image
+from PIL import Image
 
 import nbinpaint as nb
 from nbinpaint.engine import models, samplers
@@ -110,9 +111,9 @@ def test_zero_steps_give_the_source_back(engine: DiffusionEngine) -> None:
 def test_one_that_leaves_the_number_range_fails_alone(engine: DiffusionEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     advance = Trajectory.advance
 
-    def spoil(self: Trajectory, prediction: torch.Tensor) -> None:
+    def spoil(self: Trajectory, prediction: torch.Tensor, watched: bool) -> None:
         bad = self.params.seed == 2 and self.done == 1
-        advance(self, prediction * float("nan") if bad else prediction)
+        advance(self, prediction * float("nan") if bad else prediction, watched)
 
     sweep = nb.Sweep(IMAGE, MASK, BASE, seed=[1, 2, 3])
     whole = nb.run(sweep, engine=engine, progress=False)
@@ -253,3 +254,21 @@ def test_the_fingerprint_follows_the_weights(
     assert again.fingerprint == engine.fingerprint
     assert models.load_model(random_model, device="cpu").fingerprint != engine.fingerprint
     assert models.load_model(random_base_model, device="cpu", dtype="float64").fingerprint != engine.fingerprint
+
+
+def test_previews_come_to_look_like_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the embedded model: the last preview is a small, slightly rough version of the picture."""
+    monkeypatch.setattr("nbinpaint.engine.diffusion.PREVIEW_EVERY", 0.0)
+    scene = nb.sample("meadow")
+    recipe = nb.Params(prompt=scene.prompt, steps=4, guidance_scale=1)
+    sweep = nb.Sweep(scene.image, scene.mask, recipe, scheduler=["DDIM", "K_EULER"])
+    previews, results = {}, {}
+    for event in nb.load_engine("embedded").run(sweep.cells):
+        if isinstance(event, Stepped):
+            previews[event.cell.index] = event.preview()
+        elif isinstance(event, Finished):
+            results[event.cell.index] = event.result.raw
+    for index, result in results.items():
+        small = np.asarray(result.resize(previews[index].size, Image.Resampling.BOX), float)
+        assert np.abs(np.asarray(previews[index], float) - small).mean() < 40
+        assert np.corrcoef(np.asarray(previews[index]).ravel(), small.ravel())[0, 1] > 0.8

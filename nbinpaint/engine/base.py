@@ -6,13 +6,16 @@ Nothing here needs torch; an engine of one's own is a class with these members.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..params import Params
 from ..result import Failure, Result
 from ..sweep import GridCell
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["Cancel", "Engine", "Event", "Failed", "Finished", "Plan", "Started", "Stepped"]
 
@@ -43,11 +46,16 @@ class Started:
 
 @dataclass(frozen=True, eq=False)
 class Stepped:
-    """A grid cell finished evaluation `done` of `total`."""
+    """A grid cell finished evaluation `done` of `total`.
+
+    Attributes:
+        preview: Makes a small RGB picture of what it is becoming; None in most steps, which keeps it cheap.
+    """
 
     cell: GridCell
     done: int
     total: int
+    preview: Callable[[], Image.Image] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,8 +36,12 @@ class Denoiser:
         return self.most_rows - sum(t.row_count for t in active)
 
     @torch.inference_mode()
-    def advance(self, active: Sequence[Trajectory]) -> dict[Trajectory, Exception]:
+    def advance(self, active: Sequence[Trajectory], watched: bool = False) -> dict[Trajectory, Exception]:
         """Move every trajectory one evaluation on; all must have latents of one size.
+
+        Args:
+            active: The trajectories.
+            watched: Let each keep an estimate of its clean latents.
 
         Returns:
             The errors of those that could not move; they leave the others untouched.
@@ -48,7 +52,7 @@ class Denoiser:
         predictions = self._predict(rows)
         for trajectory, prediction in zip(active, predictions, strict=True):
             try:
-                trajectory.advance(prediction)
+                trajectory.advance(prediction, watched)
             except Exception as error:
                 failed[trajectory] = error
         share = (time.perf_counter() - started) / sum(t.row_count for t in active)

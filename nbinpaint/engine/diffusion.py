@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -23,11 +23,14 @@ from .conditioning import Conditioning
 from .decode import decode
 from .denoiser import Denoiser
 from .models import Model
+from .preview import Preview
 from .samplers import Sampler, refuse_unusable
 from .trajectory import Trajectory
 
 __all__ = ["DiffusionEngine"]
 
+PREVIEW_EVERY = 0.4
+"""Seconds between two estimates of what the grid cells are becoming."""
 _ROWS = {"cpu": 16}
 _ROWS_ELSEWHERE = 32
 
@@ -59,6 +62,8 @@ class DiffusionEngine:
         self.model = model
         self.conditioning = Conditioning(model)
         self._rows = rows or _ROWS.get(model.device.type, _ROWS_ELSEWHERE)
+        self._preview = Preview(model)
+        self._previewed = 0.0
         self._figures = lru_cache(maxsize=512)(self._measure)
 
     @property
@@ -112,7 +117,8 @@ class DiffusionEngine:
             buckets[plan.params.size].append(_Waiting(cell, plan))
         for waiting in buckets.values():
             waiting.sort(key=lambda w: -w.plan.evaluations)
-            yield from self._run_bucket(deque(waiting), cancel)
+            # The shortest goes first, so that whoever looks on sees a picture soon.
+            yield from self._run_bucket(deque([waiting[-1], *waiting[:-1]]), cancel)
 
     def _run_bucket(self, waiting: deque[_Waiting], cancel: Cancel | None) -> Iterator[Event]:
         denoiser = Denoiser(self.model, self._rows)
@@ -142,8 +148,11 @@ class DiffusionEngine:
 
     def _advance(self, denoiser: Denoiser, active: list[Trajectory]) -> Iterator[Event]:
         """One evaluation for all that are active; whoever fails leaves the batch."""
+        watched = time.perf_counter() - self._previewed > PREVIEW_EVERY
+        if watched:
+            self._previewed = time.perf_counter()
         try:
-            failed = denoiser.advance(active)
+            failed = denoiser.advance(active, watched)
         except Exception as error:
             failed = dict.fromkeys(active, error)
         for trajectory in list(active):
@@ -151,7 +160,9 @@ class DiffusionEngine:
                 active.remove(trajectory)
                 yield Failed(trajectory.cell, Failure.of(failed[trajectory]))
             else:
-                yield Stepped(trajectory.cell, trajectory.done, trajectory.evaluations)
+                estimate = trajectory.estimate
+                preview = None if estimate is None else partial(self._preview.picture, estimate)
+                yield Stepped(trajectory.cell, trajectory.done, trajectory.evaluations, preview)
 
     def _finish(self, active: list[Trajectory]) -> Iterator[Event]:
         """Decode together all that came to their end."""

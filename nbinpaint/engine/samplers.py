@@ -70,15 +70,17 @@ class Sampler:
 
     @property
     def sigma_start(self) -> float:
-        """Noise level of the first step: sigma = sqrt((1 - alpha_bar) / alpha_bar).
+        """Noise level of the first step; 0 where there is none."""
+        return self.sigma(0) if len(self.timesteps) else 0.0
+
+    def sigma(self, step: int) -> float:
+        """Noise level of timestep number `step`: sigma = sqrt((1 - alpha_bar) / alpha_bar).
 
         Between whole timesteps log sigma is interpolated (Karras et al. 2022, as k-diffusion's `t_to_sigma` does).
         """
-        if not len(self.timesteps):
-            return 0.0
         alphas = self.scheduler.alphas_cumprod.double()
         log_sigmas = ((1 - alphas) / alphas).log() / 2
-        t = min(max(float(self.timesteps[0]), 0.0), len(log_sigmas) - 1.0)
+        t = min(max(float(self.timesteps[step]), 0.0), len(log_sigmas) - 1.0)
         low = min(int(t), len(log_sigmas) - 2)
         part = t - low
         return math.exp((1 - part) * float(log_sigmas[low]) + part * float(log_sigmas[low + 1]))
@@ -92,6 +94,15 @@ class Sampler:
         """Bring latents to the scale that the network expects."""
         scaled: torch.Tensor = self.scheduler.scale_model_input(latents, self.timesteps[step])
         return scaled
+
+    def clean(self, prediction: torch.Tensor, step: int, latents: torch.Tensor) -> torch.Tensor:
+        """Return the clean latents x0 that a prediction amounts to, from x = sqrt(a) x0 + sqrt(1 - a) noise."""
+        alpha = 1 / (1 + self.sigma(step) ** 2)
+        scaled, signal, noise = self.scale(latents, step), math.sqrt(alpha), math.sqrt(1 - alpha)
+        kind = self.scheduler.config.get("prediction_type", "epsilon")
+        if kind == "v_prediction":
+            return signal * scaled - noise * prediction
+        return prediction if kind == "sample" else (scaled - noise * prediction) / signal
 
     def step(self, prediction: torch.Tensor, step: int, latents: torch.Tensor) -> torch.Tensor:
         """Take one step of the sampler."""

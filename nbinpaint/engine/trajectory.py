@@ -54,6 +54,7 @@ class Trajectory:
         self.params = params
         self.done = 0
         self.seconds = 0.0
+        self.estimate: torch.Tensor | None = None
         placement = place(cell.source.image.size, params.size, params.resize_mode)
         generator = torch.Generator("cpu").manual_seed(params.seed)
         self._sampler = Sampler(params, model.pipeline.scheduler.config, generator)
@@ -106,11 +107,17 @@ class Trajectory:
         timestep = self._sampler.timesteps[self.done].float()
         return Rows(scaled.expand(count, -1, -1, -1), timestep.expand(count), self._text)
 
-    def advance(self, prediction: torch.Tensor) -> None:
-        """Take the network's answer (rows, channels, h, w) and move one evaluation on."""
+    def advance(self, prediction: torch.Tensor, watched: bool = False) -> None:
+        """Take the network's answer (rows, channels, h, w) and move one evaluation on.
+
+        Args:
+            prediction: The answer.
+            watched: Keep in `estimate` the clean latents that the answer amounts to.
+        """
         if self.params.guided:
             negative, positive = prediction.chunk(2)
             prediction = negative + self.params.guidance_scale * (positive - negative)
+        self.estimate = self._sampler.clean(prediction, self.done, self.latents) if watched else None
         self.latents = self._sampler.step(prediction, self.done, self.latents)
         self.done += 1
         if self._blends:

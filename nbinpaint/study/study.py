@@ -42,6 +42,7 @@ class Study:
         plans: What each grid cell's recipe means for the engine, in the order of `cells`.
         results: Index of a grid cell to its result.
         failures: Index of a grid cell to its failure.
+        ratings: Index of a grid cell to the stars it was given, 1 to 5.
     """
 
     def __init__(self, sweep: Sweep, engine: Engine, store: str | Path | None = None) -> None:
@@ -58,6 +59,7 @@ class Study:
         self.plans = plans
         self.results: dict[int, Result] = {}
         self.failures: dict[int, Failure] = {}
+        self.ratings: dict[int, int] = {}
         self._store = store
         self._keys = tuple(
             result_key(plan.params, cell.source, fingerprint) for cell, plan in zip(sweep.cells, plans, strict=True)
@@ -127,6 +129,8 @@ class Study:
         }
         if cell.index in self.results:
             entry["facts"] = self.results[cell.index].facts
+        if cell.index in self.ratings:
+            entry["rating"] = self.ratings[cell.index]
         if cell.index in self.failures:
             entry["failure"] = dataclasses.asdict(self.failures[cell.index])
         return entry
@@ -165,6 +169,29 @@ class Study:
 
     def __len__(self) -> int:
         return len(self.cells)
+
+    def rate(self, where: int | tuple[Any, ...], stars: int) -> None:
+        """Give a grid cell 1 to 5 stars, or take them back with 0; kept with the study.
+
+        Args:
+            where: Its index, or its value on each axis.
+            stars: 0 to 5.
+
+        Raises:
+            KeyError: There is no such grid cell.
+            NbInpaintError: `stars` is not a whole number from 0 to 5.
+        """
+        if stars not in range(6):
+            raise NbInpaintError(f"stars={stars!r} is not possible; allowed: a whole number from 0 to 5")
+        index = where if isinstance(where, int) else self._find(where)
+        if index not in range(len(self.cells)):
+            raise KeyError(f"no grid cell {where!r}")
+        if stars:
+            self.ratings[index] = stars
+        else:
+            self.ratings.pop(index, None)
+        if self._store is not None:
+            self._write_index()
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return one row a grid cell: coordinates, state, figures and error, ready to group and plot."""
@@ -221,6 +248,7 @@ def open_study(path: str | Path) -> Study:
         )
         study = Study.__new__(Study)
         study._begin(sweep, index["model"], index["fingerprint"], plans, folder)
+        study.ratings = {i: entry["rating"] for i, entry in enumerate(index["cells"]) if "rating" in entry}
         study.failures = {
             i: Failure.from_dict(entry["failure"]) for i, entry in enumerate(index["cells"]) if "failure" in entry
         }

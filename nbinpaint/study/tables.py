@@ -34,6 +34,7 @@ def to_pandas(study: Study) -> pandas.DataFrame:
                 "steps_run": plan.steps_run,
                 "evaluations": plan.evaluations,
                 "sigma_start": plan.sigma_start,
+                "rating": study.ratings.get(cell.index),
                 "seconds": result.seconds if result else float("nan"),
                 "error": failure.message if failure else None,
             }

@@ -26,16 +26,16 @@ _STYLE = (
     "<style>"
     ".jp-OutputArea-child:has(.nb-still):has(+.jp-OutputArea-child .nb-live){display:none}"
     ".jp-OutputArea-child:has(.nb-still)+.jp-OutputArea-child:has(>.jp-OutputArea-output.jupyter-widgets){display:none}"
-    ".jp-OutputArea-child:has(.nb-still)+.jp-OutputArea-child:has(.nb-canvas):not(:has(.nb-live))"
+    ".jp-OutputArea-child:has(.nb-still)+.jp-OutputArea-child:has(.nb-canvas,.nb-grid-root):not(:has(.nb-live))"
     "{visibility:hidden;height:0;min-height:0;overflow:hidden;padding:0}"
     "</style>"
 )
 
 
-def picture_html(picture: Image.Image, caption: str) -> str:
-    """Return a picture as self-contained HTML with a caption under it; JPEG, at most 640 pixels wide or high."""
+def picture_html(picture: Image.Image, caption: str, longest: int = LONGEST) -> str:
+    """Return a picture as self-contained HTML with a caption under it; JPEG, at most so many pixels wide or high."""
     small = picture.convert("RGB")
-    small.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    small.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
     data = base64.b64encode(buffer.getvalue()).decode()

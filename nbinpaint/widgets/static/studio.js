@@ -1,0 +1,181 @@
+/* The Studio's own controls: a line above the canvas that says what is open, and a bar below that runs things and says how far they are.
+ * Canvas, parameters and grid are widgets of their own; this one only stands around them. */
+
+const element = (tag, properties = {}, ...children) => {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in made) made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+};
+
+function render({ model, el }) {
+  const get = (name) => model.get(name);
+  const press = (what) => model.send({ type: "press", what });
+  const button = (text, className, act) => {
+    const made = element("button", { type: "button", textContent: text, className });
+    made.addEventListener("click", act);
+    return made;
+  };
+
+  // --- the line above ---
+
+  const title = element("strong");
+  const engine = element("span", { className: "nb-quiet" });
+  const scenes = element("select", { "aria-label": "Samples" });
+  scenes.addEventListener("change", () => {
+    if (scenes.value) model.send({ type: "open", sample: scenes.value });
+    scenes.value = "";
+  });
+  const address = element("input", { type: "url", placeholder: "https://… picture address", "aria-label": "Address of a picture" });
+  const fetchIt = () => {
+    if (address.value.trim()) model.send({ type: "open", url: address.value.trim() });
+  };
+  address.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key === "Enter") fetchIt();
+  });
+  const above = element("div", { className: "nb-above" }, title, engine, element("span", { className: "nb-space" }), scenes, address, button("Open", "", fetchIt));
+
+  // --- the bar below ---
+
+  const inpaint = button("Inpaint", "nb-inpaint nb-first", () => press("inpaint"));
+  const inpaintNote = element("span", { className: "nb-quiet" });
+  const compare = button("Compare", "nb-compare nb-first", () => press("compare"));
+  const compareNote = element("span", { className: "nb-quiet" });
+  const axes = element("div", { className: "nb-axes" });
+  const meter = element("div", { className: "nb-meter", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, element("i"));
+  const progress = element("span", { className: "nb-progress" });
+  const cancel = button("Cancel", "nb-cancel", () => press("cancel"));
+  const running = element("div", { className: "nb-running" }, meter, progress, cancel);
+  const history = element("select", { "aria-label": "History of runs" });
+  history.addEventListener("change", () => model.send({ type: "show", index: Number(history.value) }));
+  const goOn = button("Continue from here", "nb-continue", () => press("continue"));
+  const message = element("p", { className: "nb-message", role: "status" });
+  const below = element("div", { className: "nb-below" },
+    element("div", { className: "nb-row" }, inpaint, inpaintNote),
+    element("div", { className: "nb-row" }, compare, axes, compareNote),
+    element("div", { className: "nb-status" }, running, message),
+    element("div", { className: "nb-row nb-past" }, element("label", {}, "History", history), goOn));
+
+  el.classList.add("nb-desk");
+  el.append(above, below);
+
+  const DIRECTIONS = ["rows", "columns"];
+
+  function layAxes() {
+    const known = get("fields");
+    const chosen = get("axes");
+    const change = (i, values) => {
+      model.set("axes", get("axes").map((one, j) => (i === j ? { ...one, ...values } : one)).filter((one) => one));
+      model.save_changes();
+    };
+    axes.replaceChildren();
+    chosen.forEach((one, i) => {
+      const field = element("select", { "aria-label": `Axis ${i + 1}` });
+      for (const { name, label } of known) {
+        const taken = chosen.some((other, j) => j !== i && other.name === name);
+        field.append(element("option", { value: name, textContent: label, disabled: taken }));
+      }
+      field.value = one.name;
+      field.addEventListener("change", () => {
+        change(i, { name: field.value, text: "" });
+        layAxes();
+      });
+      const choices = known.find((f) => f.name === one.name)?.choices ?? [];
+      const group = element("span", { className: "nb-axis" }, element("span", { className: "nb-quiet", textContent: DIRECTIONS[i] ?? "and" }), field);
+      group.append(choices.length ? checks(one, choices, (text) => change(i, { text })) : texts(one, (text) => change(i, { text })));
+      const remove = button("×", "nb-remove", () => {
+        model.set("axes", get("axes").filter((_, j) => j !== i));
+        model.save_changes();
+        layAxes();
+      });
+      remove.title = "Take this axis away";
+      remove.setAttribute("aria-label", remove.title);
+      group.append(remove);
+      axes.append(group);
+    });
+    const free = known.find(({ name }) => !chosen.some((one) => one.name === name));
+    if (free) {
+      axes.append(button("+ axis", "nb-add", () => {
+        model.set("axes", [...get("axes"), { name: free.name, text: "" }]);
+        model.save_changes();
+        layAxes();
+      }));
+    }
+  }
+
+  /** Values as text: a list, `0.3-0.9 [5]`, `0.3-0.9 (+0.2)`. */
+  function texts(one, take) {
+    const input = element("input", { type: "text", value: one.text, "aria-label": `Values of ${one.name}`, placeholder: "0.3-0.9 [5]", title: "A list, 0.3-0.9 [5], 0.3-0.9 (+0.2), or 1, 2, .., 10" });
+    input.addEventListener("keydown", (event) => event.stopPropagation());
+    input.addEventListener("change", () => take(input.value));
+    return input;
+  }
+
+  /** Values to tick off. */
+  function checks(one, choices, take) {
+    const ticked = new Set(one.text.split(",").map((text) => text.trim()).filter(Boolean));
+    const summary = element("summary", { textContent: `${ticked.size} of ${choices.length}` });
+    const list = element("div", { className: "nb-ticks" });
+    for (const choice of choices) {
+      const box = element("input", { type: "checkbox", checked: ticked.has(choice) });
+      box.addEventListener("change", () => {
+        ticked[box.checked ? "add" : "delete"](choice);
+        summary.textContent = `${ticked.size} of ${choices.length}`;
+        take(choices.filter((name) => ticked.has(name)).join(", "));
+      });
+      list.append(element("label", {}, box, choice));
+    }
+    const made = element("details", { className: "nb-choices" }, summary, list);
+    made.addEventListener("focusout", (event) => {
+      if (!made.contains(event.relatedTarget)) made.open = false;
+    });
+    return made;
+  }
+
+  function look() {
+    title.textContent = get("title");
+    engine.textContent = get("model") ? `model ${get("model")}` : "";
+    const { inpaint: one, compare: many, problem } = get("notes");
+    inpaintNote.textContent = one ?? "";
+    compareNote.textContent = problem || many || "";
+    compareNote.classList.toggle("nb-trouble", Boolean(problem));
+    const { share, text } = get("progress");
+    const runs = text !== undefined;
+    running.hidden = !runs;
+    meter.firstChild.style.width = `${100 * (share ?? 0)}%`;
+    meter.setAttribute("aria-valuenow", Math.round(100 * (share ?? 0)));
+    progress.textContent = text ?? "";
+    inpaint.disabled = runs;
+    compare.disabled = runs || Boolean(problem);
+    message.textContent = get("message");
+    message.classList.toggle("nb-trouble", get("trouble"));
+    message.hidden = runs || !get("message");
+    const past = get("history");
+    const labels = past.length ? past : ["nothing yet"];
+    if (history.textContent !== labels.join("")) history.replaceChildren(...labels.map((label, i) => element("option", { value: i, textContent: label })));
+    history.value = String(Math.max(0, get("shown")));
+    history.disabled = goOn.disabled = !past.length;
+    if (!scenes.length) {
+      scenes.append(element("option", { value: "", textContent: "Samples" }), ...get("samples").map((name) => element("option", { value: name, textContent: name })));
+    }
+  }
+
+  const HEARD = { alive: () => el.closest(".nb-studio")?.classList.add("nb-live") };
+  const hear = (content) => HEARD[content.type]?.(content);
+  model.on("msg:custom", hear);
+  model.on("change", look);
+  layAxes();
+  look();
+  requestAnimationFrame(() => model.widget_manager?.kernel && HEARD.alive());
+  model.send({ type: "ready" });
+  return () => {
+    model.off("msg:custom", hear);
+    model.off("change", look);
+  };
+}
+
+export default { render };
