@@ -25,6 +25,7 @@ demo: $(STAMP)  ## the quickstart, executed without a browser; results in demo/
 
 bench-ui: $(STAMP)  ## how quick the canvas is, in a real browser; a table and benchmarks/results/canvas.json
 	$(BIN)/python -m benchmarks.canvas
+	$(BIN)/python -m benchmarks.studio
 
 test: $(STAMP) $(OLD_KERNEL)  ## everything that CI runs
 	$(BIN)/ruff check .

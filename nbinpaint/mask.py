@@ -104,9 +104,13 @@ def composite(generated: Image.Image, source: Image.Image, weight: NDArray[np.fl
         source: RGB picture of the same size.
         weight: float32 (H, W), 0 to 1.
     """
-    over, under = np.asarray(generated, np.float32), np.asarray(source, np.float32)
-    blended = under + (over - under) * weight[..., None]
-    return Image.fromarray(np.rint(blended).clip(0, 255).astype(np.uint8))
+    x, y, width, height = cv2.boundingRect((weight > 0).astype(np.uint8))
+    part = (slice(y, y + height), slice(x, x + width))
+    whole = np.array(source)
+    over, under = np.asarray(generated)[part].astype(np.float32), whole[part].astype(np.float32)
+    blended = under + (over - under) * weight[part][..., None]
+    whole[part] = np.rint(blended).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(whole)
 
 
 def latent_mask(mask: NDArray[np.uint8], factor: int) -> NDArray[np.bool_]:

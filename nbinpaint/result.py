@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .mask import blend_weight, composite
@@ -13,6 +13,8 @@ from .metadata import png_bytes
 from .placement import Placement, place
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
     from .params import Params
@@ -56,9 +58,8 @@ class Result:
     @cached_property
     def image(self) -> Image.Image:
         """The generated pixels blended into the resized source, RGB at `params.size`."""
-        placement = self.placement
-        weight = blend_weight(placement.mask(self.source.mask), self.params.mask_blur)
-        return composite(self.raw, placement.image(self.source.image), weight)
+        placed, weight = _placed(self.source, self.placement, self.params.mask_blur)
+        return composite(self.raw, placed, weight)
 
     @property
     def full(self) -> Image.Image:
@@ -95,6 +96,12 @@ class Result:
             if p.size
             else f"<Result {p.scheduler}>"
         )
+
+
+@lru_cache(maxsize=8)
+def _placed(source: Source, placement: Placement, blur: float) -> tuple[Image.Image, NDArray[np.float32]]:
+    """The resized source and the blend weight, which all grid cells of one size share."""
+    return placement.image(source.image), blend_weight(placement.mask(source.mask), blur)
 
 
 FACTS = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("params", "raw", "source"))

@@ -5,6 +5,8 @@ Cells of one size share a batch, the longest first; whoever ends makes room for 
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
@@ -106,6 +108,7 @@ class DiffusionEngine:
 
     def run(self, cells: Sequence[GridCell], cancel: Cancel | None = None) -> Iterator[Event]:
         """Compute grid cells and yield events as they come; cells of one size are computed together."""
+        self._leave_room()
         buckets: dict[tuple[int, int], list[_Waiting]] = defaultdict(list)
         for cell in cells:
             try:
@@ -119,6 +122,15 @@ class DiffusionEngine:
             waiting.sort(key=lambda w: -w.plan.evaluations)
             # The shortest goes first, so that whoever looks on sees a picture soon.
             yield from self._run_bucket(deque([waiting[-1], *waiting[:-1]]), cancel)
+
+    def _leave_room(self) -> None:
+        """In the background, leave a processor to whoever draws and types; PyTorch counts threads by caller.
+
+        Threads of one operation wait for each other, so that one of them kept from its processor stops them all.
+        """
+        background = threading.current_thread() is not threading.main_thread()
+        if background and self.model.device.type == "cpu":
+            torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
 
     def _run_bucket(self, waiting: deque[_Waiting], cancel: Cancel | None) -> Iterator[Event]:
         denoiser = Denoiser(self.model, self._rows)

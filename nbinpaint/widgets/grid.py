@@ -32,6 +32,10 @@ __all__ = ["ComparisonGrid"]
 _STATIC = Path(__file__).parent / "static"
 BREATH = 0.12
 """Seconds between two reports of progress to the page; finished grid cells do not wait."""
+STILL_WIDTH = 1400
+"""Pixels of the static picture's longer side."""
+PORTION = 12
+"""Pictures of one message."""
 LARGEST = 2048
 """Pixels along the longer side of the large picture; a PNG download has them all."""
 
@@ -53,7 +57,6 @@ class ComparisonGrid(Still, anywidget.AnyWidget):
 
     _esm = _STATIC / "grid.js"
     _css = _STATIC / "grid.css"
-    _still_longest = 1400
 
     study = traitlets.Any(None, allow_none=True)
     rows = traitlets.Unicode("").tag(sync=True)
@@ -225,15 +228,14 @@ class ComparisonGrid(Still, anywidget.AnyWidget):
     def _hear_want(self, content: Mapping[str, Any]) -> None:
         """Pictures that have come into view, at the size they are shown."""
         self._side = min(1024, max(64, int(content["side"])))
-        cells: list[dict[str, Any]] = []
-        pictures: list[bytes] = []
-        for index in self._known(content["keys"]):
-            picture = self._thumbnail(index)
-            if picture is not None:
-                cells.append(self._cell(index) | {"picture": len(pictures)})
-                pictures.append(picture)
-        if cells:
-            self.send({"type": "cells", "cells": cells}, pictures)
+        keys = self._known(content["keys"])
+        # In small portions, so that the first are on the screen while the last are made.
+        for start in range(0, len(keys), PORTION):
+            made = [(index, self._thumbnail(index)) for index in keys[start : start + PORTION]]
+            there = [(index, picture) for index, picture in made if picture is not None]
+            cells = [self._cell(index) | {"picture": i} for i, (index, _) in enumerate(there)]
+            if cells:
+                self.send({"type": "cells", "cells": cells}, [picture for _, picture in there])
 
     def _hear_open(self, content: Mapping[str, Any]) -> None:
         """One grid cell, large, with all that is known of it."""
@@ -282,7 +284,7 @@ class ComparisonGrid(Still, anywidget.AnyWidget):
         if study is None or not study.results:
             return ""
         try:
-            return picture_html(study.sheet(), shared_recipe(study), self._still_longest)
+            return picture_html(still_sheet(study), shared_recipe(study), STILL_WIDTH)
         except NbInpaintError:
             return ""
 
@@ -301,6 +303,12 @@ _MESSAGES: Mapping[str, Callable[[ComparisonGrid, Mapping[str, Any]], None]] = {
 }
 
 
+def still_sheet(study: Study) -> Image.Image:
+    """A contact sheet that is not larger than a static picture needs it."""
+    longest = max((len(values) for values in study.axes.values()), default=1)
+    return study.sheet(cell=min(256, max(64, STILL_WIDTH // (longest + 1))))
+
+
 def _key(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
@@ -309,7 +317,7 @@ def _jpeg(picture: Image.Image, side: int, quality: int = 85) -> bytes:
     """A picture as JPEG, at most `side` pixels wide or high."""
     if max(picture.size) > side:
         picture = picture.copy()
-        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+        picture.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()

@@ -56,13 +56,22 @@ class Still:
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        if _notebook():
+        shell = _notebook()
+        if shell is not None:
             from IPython.display import display
 
-            self._still_id = self._still_id or uuid.uuid4().hex
             # The same id at every display: all copies are updated together.
-            display(_Html(self._still_page()), display_id=self._still_id)  # type: ignore[no-untyped-call]
+            self._still_id = self._still_id or uuid.uuid4().hex
+            display(_Html(f'<div class="nb-still"></div>{_STYLE}'), display_id=self._still_id)  # type: ignore[no-untyped-call]
+            # The live widget comes first; the picture is made when the cell is through, and still belongs to it.
+            shell.events.register("post_run_cell", self._still_first)
         return super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+
+    def _still_first(self, *_: Any) -> None:
+        shell = _notebook()
+        if shell is not None:
+            shell.events.unregister("post_run_cell", self._still_first)
+        self._still_send()
 
     def _still_page(self) -> str:
         return f'{_STYLE}<div class="nb-still">{self._still_html()}</div>'
@@ -94,11 +103,11 @@ class _Html:
         return "a static picture of the widget below"
 
 
-def _notebook() -> bool:
-    """Whether a kernel, not a terminal, shows what is displayed."""
+def _notebook() -> Any:
+    """The shell of the kernel that shows what is displayed; None in a terminal or script."""
     try:
         from IPython import get_ipython
     except ImportError:
-        return False
+        return None
     shell = get_ipython()
-    return getattr(shell, "kernel", None) is not None
+    return shell if getattr(shell, "kernel", None) is not None else None

@@ -26,7 +26,7 @@ from ..schedulers import SCHEDULERS
 from ..study import Study
 from ..sweep import Sweep
 from .canvas import MaskCanvas
-from .grid import ComparisonGrid
+from .grid import STILL_WIDTH, ComparisonGrid, still_sheet
 from .panel import ParameterPanel
 from .still import Still, picture_html
 
@@ -364,7 +364,7 @@ class Studio(Still, ipywidgets.GridBox):
     def _still_html(self) -> str:
         parts = [self.canvas._still_html()]
         if self.grid.study is not None and self.grid.study.results:
-            parts.append(picture_html(self.grid.study.sheet(), shared_recipe(self.grid.study), 1400))
+            parts.append(picture_html(still_sheet(self.grid.study), shared_recipe(self.grid.study), STILL_WIDTH))
         return "".join(parts)
 
     def close(self) -> None:

@@ -5,7 +5,7 @@
 
 const GAP = 6;
 const CELL = { least: 72, most: 420, begin: 150 };
-const NEAR = 300; // pixels beyond the view that are drawn in advance
+const NEAR = 160; // pixels beyond the view that are drawn in advance
 const STARS = 5;
 const WORDS = { waiting: "waiting", failed: "failed", withheld: "withheld by the safety checker" };
 const MODES = { picture: "Picture", wipe: "Before / after", pair: "A / B", difference: "Difference" };

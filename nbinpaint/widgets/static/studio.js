@@ -55,10 +55,10 @@ function render({ model, el }) {
   const goOn = button("Continue from here", "nb-continue", () => press("continue"));
   const message = element("p", { className: "nb-message", role: "status" });
   const below = element("div", { className: "nb-below" },
-    element("div", { className: "nb-row" }, inpaint, inpaintNote),
-    element("div", { className: "nb-row" }, compare, axes, compareNote),
+    element("div", { className: "nb-run" }, inpaint, inpaintNote),
+    element("div", { className: "nb-run" }, compare, axes, compareNote),
     element("div", { className: "nb-status" }, running, message),
-    element("div", { className: "nb-row nb-past" }, element("label", {}, "History", history), goOn));
+    element("div", { className: "nb-run nb-past" }, element("label", {}, "History", history), goOn));
 
   el.classList.add("nb-desk");
   el.append(above, below);
