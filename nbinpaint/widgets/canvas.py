@@ -27,12 +27,12 @@ from ..painting import Box, Painting
 from ..strokes import Act, Change, Imported, Region, Stroke
 from .ink import SETTINGS, InkLayer, Settings
 from .overlay import LONGEST, Overlay
+from .page import style
 from .pen import PlainPen
 from .still import Still, picture_html
 
 __all__ = ["MaskCanvas"]
 
-_STYLE = (Path(__file__).parent / "static" / "canvas.css").read_text("utf-8")
 PATIENCE = 6.0
 """Seconds after the overlay is there in which the ink layer has to report, before plain drawing takes over."""
 
@@ -86,7 +86,7 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
         self._feather.add_class("nb-feather")
         self._stage = ipywidgets.Box()
         self._stage.add_class("nb-stage")
-        self._style_sheet = ipywidgets.HTML(f"<style>{_STYLE}</style>")
+        self._style_sheet = ipywidgets.HTML(f"<style>{style('canvas')}</style>")
         self._style_sheet.add_class("nb-style")
         self._ink = InkLayer()
         self._pen: PlainPen | None = None

@@ -10,7 +10,6 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -25,11 +24,11 @@ from ..params import Params
 from ..report.studies import shared_recipe
 from ..result import Result
 from ..study import Study
+from .page import script, style
 from .still import Still, picture_html
 
 __all__ = ["ComparisonGrid"]
 
-_STATIC = Path(__file__).parent / "static"
 BREATH = 0.12
 """Seconds between two reports of progress to the page; finished grid cells do not wait."""
 STILL_WIDTH = 1400
@@ -55,8 +54,8 @@ class ComparisonGrid(Still, anywidget.AnyWidget):
         selected: Index of the grid cell that is open; -1 for none.
     """
 
-    _esm = _STATIC / "grid.js"
-    _css = _STATIC / "grid.css"
+    _esm = script("grid")
+    _css = style("grid")
 
     study = traitlets.Any(None, allow_none=True)
     rows = traitlets.Unicode("").tag(sync=True)

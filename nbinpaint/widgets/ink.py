@@ -6,18 +6,17 @@ What it looks like and does stands in static/ink.js; here is what both sides kno
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
+from .page import script
+
 __all__ = ["TOOLS", "InkLayer", "Settings"]
 
 TOOLS = ("brush", "eraser", "line", "rectangle", "ellipse", "lasso", "fill", "wand")
 MOST_RADIUS = 512.0
-
-_STATIC = Path(__file__).parent / "static"
 
 
 class Settings(traitlets.HasTraits):
@@ -73,7 +72,7 @@ class InkLayer(Settings, anywidget.AnyWidget):
         description: What a screen reader calls the canvas.
     """
 
-    _esm = _STATIC / "ink.js"
+    _esm = script("ink")
 
     image_size = traitlets.List(traitlets.Int(), [1, 1]).tag(sync=True)
     share = traitlets.Float(0.0).tag(sync=True)

@@ -12,7 +12,6 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -23,11 +22,10 @@ from ..errors import InvalidParams, NbInpaintError
 from ..metadata import read_params
 from ..params import Params, ParamSpec
 from ..schedulers import ALL_SCHEDULERS, SCHEDULER_TABLE, SCHEDULERS
+from .page import script, style
 from .presets import PRESETS
 
 __all__ = ["ParameterPanel", "spec_dicts"]
-
-_STATIC = Path(__file__).parent / "static"
 
 
 class ParameterPanel(anywidget.AnyWidget):
@@ -59,8 +57,8 @@ class ParameterPanel(anywidget.AnyWidget):
         0.4
     """
 
-    _esm = _STATIC / "panel.js"
-    _css = _STATIC / "panel.css"
+    _esm = script("panel")
+    _css = style("panel")
 
     params = traitlets.Any()
     engine = traitlets.Any(None, allow_none=True)

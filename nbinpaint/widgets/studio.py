@@ -27,12 +27,12 @@ from ..study import Study
 from ..sweep import Sweep
 from .canvas import MaskCanvas
 from .grid import STILL_WIDTH, ComparisonGrid, still_sheet
+from .page import script, style
 from .panel import ParameterPanel
 from .still import Still, picture_html
 
 __all__ = ["Studio"]
 
-_STATIC = Path(__file__).parent / "static"
 BREATH = 0.2
 """Seconds between two reports of progress to the page."""
 AXES = ({"name": "scheduler", "text": ", ".join(SCHEDULERS)}, {"name": "denoise", "text": "0.4-1.0 [4]"})
@@ -53,8 +53,8 @@ class Desk(anywidget.AnyWidget):
         samples: Names of the pictures that come with the package.
     """
 
-    _esm = _STATIC / "studio.js"
-    _css = _STATIC / "studio.css"
+    _esm = script("studio")
+    _css = style("studio")
 
     title = traitlets.Unicode("").tag(sync=True)
     model = traitlets.Unicode("").tag(sync=True)

@@ -64,7 +64,7 @@ def test_edits_become_the_recipe_and_the_recipe_shows(notebook: Callable[..., No
     book.until("not panel.seed_locked")
     unfold(panel)
     panel.get_by_label("model's own").uncheck()
-    panel.get_by_label("Size", exact=True).fill("128")
+    panel.get_by_label("Size, width").fill("128")
     book.until("panel.params.size == (128, 64)")
     panel.get_by_label("model's own").check()
     book.until("panel.params.size is None")
@@ -141,7 +141,8 @@ def test_nothing_is_clipped(notebook: Callable[..., Notebook], shots: Any, theme
     panel.screenshot(path=shots / f"panel-{width}-{theme.split()[1].lower()}.png")
     clipped = panel.evaluate(
         """(panel) => [...panel.querySelectorAll('label, input, select, textarea, button, summary, .nb-note')]
-          .filter((e) => e.offsetParent && (e.scrollWidth > e.clientWidth + 1 && !['INPUT', 'SELECT'].includes(e.tagName)
+          .filter((e) => e.offsetParent
+            && (e.scrollWidth > e.clientWidth + 1 && !['INPUT', 'SELECT'].includes(e.tagName)
             || e.getBoundingClientRect().right > panel.getBoundingClientRect().right))
           .map((e) => e.outerHTML)"""
     )

@@ -142,9 +142,9 @@ def test_the_grid_explains_failures_and_answers_to_keys(notebook: Callable[..., 
     book = notebook(GRID.format(axes="scheduler=nb.SCHEDULERS, denoise=[0.4, 0.7, 1.0], seed=[1, 2]"))
     page = book.page
     state(book, 0, "done")
-    page.get_by_label("Seed").select_option(label="2")
+    page.get_by_label("Seed", exact=True).select_option(label="2")
     state(book, 1, "failed").get_by_text("the sampler stumbled").wait_for()
-    page.get_by_label("Seed").select_option(label="1")
+    page.get_by_label("Seed", exact=True).select_option(label="1")
     state(book, 2, "withheld").get_by_text("withheld by the safety checker").wait_for()
     view = page.locator(".nb-grid")
     view.focus()

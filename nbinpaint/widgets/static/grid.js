@@ -10,18 +10,6 @@ const STARS = 5;
 const WORDS = { waiting: "waiting", failed: "failed", withheld: "withheld by the safety checker" };
 const MODES = { picture: "Picture", wipe: "Before / after", pair: "A / B", difference: "Difference" };
 
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-
-function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
 /** Object URLs by name; what is replaced is given back. */
 function pictures() {
   const urls = new Map();
@@ -509,11 +497,7 @@ function render({ model, el }) {
       }
       inspect();
     },
-    download: ({ name }, buffers) => {
-      const url = URL.createObjectURL(new Blob([buffers[0]], { type: "image/png" }));
-      element("a", { href: url, download: name }).click();
-      setTimeout(() => URL.revokeObjectURL(url), 10_000);
-    },
+    download: ({ name }, buffers) => download(name, buffers[0], "image/png"),
   };
   const hear = (message, buffers) => HEARD[message.type]?.(message, buffers);
   const turned = () => { layTop(); layOut(); };

@@ -62,18 +62,6 @@ const SHAPE = { eraser: "brush" };
 const ZOOM = { least: 0.2, most: 40, step: 1.2 };
 const MOST_RADIUS = 512;
 
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
-
-function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
 function button(icon, label, key, press, className = "") {
   const title = key ? `${label} (${key})` : label;
   const made = element("button", { type: "button", title, "aria-label": label, className });
@@ -580,11 +568,7 @@ function render({ model, el }) {
       }));
     },
     show: ({ what }) => show(what),
-    download: ({ name: called }, buffers) => {
-      const url = URL.createObjectURL(new Blob([buffers[0]], { type: "image/png" }));
-      element("a", { href: url, download: called }).click();
-      setTimeout(() => URL.revokeObjectURL(url), 10_000);
-    },
+    download: ({ name: called }, buffers) => download(called, buffers[0], "image/png"),
   };
   const hear = (message, buffers) => HEARD[message.type]?.(message, buffers);
 

@@ -27,18 +27,7 @@ const ICONS = {
   unlocked: SVG('<rect x="4.5" y="9" width="11" height="7.5" rx="1.5"/><path d="M7 9V6a3 3 0 0 1 5.8-1"/>'),
 };
 
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-
-function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
 
 function button(label, title, press, className = "") {
   return element("button", { type: "button", textContent: label, title, className, onclick: press });
@@ -98,6 +87,7 @@ function numeric(spec, put) {
   const field = numberInput(spec);
   field.addEventListener("input", () => { if (fits(spec, number(field))) put(number(field)); });
   field.addEventListener("change", () => put(number(field), true));
+  field.addEventListener("keydown", (event) => { if (event.key === "Enter") put(number(field), true); });
   const bounded = spec.low !== null && spec.high !== null && (spec.high - spec.low) / (spec.step || 1) <= MOST_POSITIONS;
   if (!bounded) return { control: [field], show: (value) => write(field, value) };
   field.setAttribute("aria-label", `${spec.label}, as a number`);

@@ -1,16 +1,6 @@
 /* The Studio's own controls: a line above the canvas that says what is open, and a bar below that runs things and says how far they are.
  * Canvas, parameters and grid are widgets of their own; this one only stands around them. */
 
-const element = (tag, properties = {}, ...children) => {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-};
-
 function render({ model, el }) {
   const get = (name) => model.get(name);
   const press = (what) => model.send({ type: "press", what });
