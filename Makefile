@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OLD_KERNEL := $(VENV)/ipykernel6
 
-.PHONY: lab demo bench-ui test format clean
+.PHONY: lab demo bench-ui pictures test format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,9 @@ demo: $(STAMP)  ## the quickstart, executed without a browser; results in demo/
 bench-ui: $(STAMP)  ## how quick the canvas is, in a real browser; a table and benchmarks/results/canvas.json
 	$(BIN)/python -m benchmarks.canvas
 	$(BIN)/python -m benchmarks.studio
+
+pictures: $(STAMP)  ## the README's picture of the Studio
+	$(BIN)/python -m benchmarks.screenshots
 
 test: $(STAMP) $(OLD_KERNEL)  ## everything that CI runs
 	$(BIN)/ruff check .

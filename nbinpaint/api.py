@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -67,6 +69,14 @@ def _engine(engine: Engine | None) -> Engine:
     return _default[0]
 
 
+def _hint(engine: Engine, sweep: Sweep) -> None:
+    """Warn about prompts with words that the model has never seen."""
+    hint: Callable[[str], str | None] = getattr(engine, "vocabulary_hint", lambda prompt: None)
+    for prompt in dict.fromkeys(cell.params.prompt for cell in sweep.cells):
+        if sentence := hint(prompt):
+            warnings.warn(sentence, stacklevel=3)
+
+
 def inpaint(
     image: Any, mask: Any, params: Params | None = None, *, engine: Engine | None = None, **changes: Any
 ) -> Result:
@@ -85,8 +95,11 @@ def inpaint(
         InvalidMask: The mask is empty, unreadable or of another size.
         NbInpaintError: It failed while it ran; the message says why.
     """
+    engine = _engine(engine)
     sweep = Sweep(image, mask, (params or Params()).replace(**changes))
-    study = execute(Study(sweep, _engine(engine)), _engine(engine), Cancel())
+    study = Study(sweep, engine)
+    _hint(engine, sweep)
+    execute(study, engine, Cancel())
     for failure in study.failures.values():
         raise NbInpaintError(failure.message)
     return study[0]
@@ -109,6 +122,7 @@ def run(sweep: Sweep, *, engine: Engine | None = None, store: str | Path | None 
     """
     engine = _engine(engine)
     study = Study(sweep, engine, store)
+    _hint(engine, sweep)
     with tqdm(
         total=sum(study.plans[c.index].evaluations for c in study.missing), unit="step", disable=not progress
     ) as bar:
@@ -142,4 +156,6 @@ def start(
         InvalidParams: A grid cell's recipe cannot be used with this model; nothing was run.
     """
     engine = _engine(engine)
-    return Job(sweep, engine, Study(sweep, engine, store), listen)
+    study = Study(sweep, engine, store)
+    _hint(engine, sweep)
+    return Job(sweep, engine, study, listen)

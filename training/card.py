@@ -21,6 +21,11 @@ QUESTIONS = {
     "removal_psnr_median": ("filled background against the true one, median PSNR", "{:.1f} dB"),
     "shuffled": ("right for another case's prompt (lower is better)", "{:.1%}"),
     "psnr_outside_median": ("outside the mask, before compositing, median PSNR", "{:.1f} dB"),
+    "psnr_outside_p5": ("the same, 5th percentile", "{:.1f} dB"),
+    "sharpness": ("edges of painted things, as a share of the real sprites'", "{:.2f}"),
+    "vae_psnr_mean": ("autoencoder on held-out scenes, mean PSNR", "{:.1f} dB"),
+    "vae_psnr_p5": ("the same, 5th percentile", "{:.1f} dB"),
+    "seconds_alone": ("one picture by itself, float32, two threads", "{:.2f} s"),
 }
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -17,6 +18,7 @@ from training import captions, scenes
 from training.domain import COLOURS, SHAPES
 
 SIDE = 48
+KEPT = Path(__file__).parent / "results"
 
 
 def crop(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -57,10 +59,21 @@ def prepare(crops: np.ndarray) -> Tensor:
     return torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def load(work: Path) -> Judge:
+def load(folder: Path = KEPT) -> Judge:
+    """The judge that is kept with the code, so that anyone can measure without training one."""
     judge = Judge()
-    judge.load_state_dict(torch.load(work / "judge.pt"))
+    weights = safetensors.torch.load_file(folder / "judge.safetensors")
+    judge.load_state_dict(
+        {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    )
     return judge.eval()
+
+
+def keep(judge: Judge, figures: dict[str, float], folder: Path = KEPT) -> None:
+    """Write the judge in half precision, and what it is worth."""
+    weights = {n: t.half().contiguous() if t.is_floating_point() else t for n, t in judge.state_dict().items()}
+    safetensors.torch.save_file(weights, folder / "judge.safetensors")
+    (folder / "judge.json").write_text(json.dumps(figures) + "\n")
 
 
 @torch.no_grad()
@@ -137,8 +150,7 @@ def main() -> None:
         }
         figures = {key: round(value, 4) for key, value in figures.items()}
         print(f"epoch {epoch + 1} {time.time() - start:.0f} s {figures}", flush=True)
-        torch.save(judge.state_dict(), args.work / "judge.pt")
-        (args.work / "judge.json").write_text(json.dumps(figures) + "\n")
+        keep(judge, figures)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from ..params import Params
 from ..placement import place
 from ..result import Failure, Result
 from ..sweep import GridCell
+from ..vocabulary import Vocabulary
 from .base import Cancel, Event, Failed, Finished, Plan, Started, Stepped
 from .conditioning import Conditioning
 from .decode import decode
@@ -82,6 +83,15 @@ class DiffusionEngine:
     def native_size(self) -> tuple[int, int]:
         """Width and height that the model was made for."""
         return self.model.native_size
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The words that the model was trained on, where it says so; None for models that know about everything."""
+        return self.model.vocabulary
+
+    def vocabulary_hint(self, prompt: str) -> str | None:
+        """Return a sentence about words that the model has never seen, None where it knows them all."""
+        return self.vocabulary.hint(prompt) if self.vocabulary else None
 
     def __repr__(self) -> str:
         dtype = str(self.model.dtype).removeprefix("torch.")

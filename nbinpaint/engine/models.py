@@ -17,6 +17,7 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 
 from ..errors import ModelError
+from ..vocabulary import Vocabulary
 
 __all__ = ["EMBEDDED", "Model", "load_model"]
 
@@ -39,6 +40,11 @@ class Model:
     pipeline: Any
     device: torch.device
     dtype: torch.dtype
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary | None:
+        """What the model's folder says it was trained on; None where it says nothing."""
+        return Vocabulary.read(Path(str(self.pipeline.config.get("_name_or_path", ""))) / "vocabulary.json")
 
     @property
     def latent_channels(self) -> int:
