@@ -84,7 +84,7 @@ def load_mask(
 def _open(source: Any) -> Image.Image:
     """Return a decoded PIL image of whatever mode, upright."""
     if isinstance(source, Image.Image):
-        return _upright(source)
+        return _finish(source, "a PIL image")
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -94,7 +94,7 @@ def _open(source: Any) -> Image.Image:
     if isinstance(source, str):
         return _from_text(source)
     if hasattr(source, "read"):
-        return _decode(source.read(), getattr(source, "name", "a file object"))
+        return _from_file(source)
     if isinstance(source, (tuple, list)) and len(source) == 1:
         return _open(source[0])
     if isinstance(source, Mapping) and "content" in source:
@@ -108,7 +108,19 @@ def _from_text(text: str) -> Image.Image:
         return _decode(_download(text), text)
     if scheme.startswith("data:"):
         return _decode(_data_url(text), text[:40] + "...")
-    return _from_path(Path(text).expanduser())
+    try:
+        return _from_path(Path(text).expanduser())
+    except RuntimeError as error:  # ~somebody who is not known here
+        raise InvalidImage(f"image {text!r} cannot be read: {error}") from error
+
+
+def _from_file(file: Any) -> Image.Image:
+    name = getattr(file, "name", "a file object")
+    try:
+        content = file.read()
+    except (OSError, ValueError) as error:
+        raise InvalidImage(f"image {name!r} cannot be read: {error}") from error
+    return _decode(content, name)
 
 
 def _from_path(path: Path) -> Image.Image:
@@ -116,8 +128,9 @@ def _from_path(path: Path) -> Image.Image:
         return _decode(path.read_bytes(), str(path))
     except FileNotFoundError:
         raise InvalidImage(f"image {str(path)!r} does not exist; allowed: {_ALLOWED}") from None
-    except OSError as error:
-        raise InvalidImage(f"image {str(path)!r} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidImage(f"image {str(path)!r} cannot be read: {reason}") from error
 
 
 def _data_url(text: str) -> bytes:
@@ -131,8 +144,8 @@ def _data_url(text: str) -> bytes:
 
 
 def _download(url: str) -> bytes:
-    request = urllib.request.Request(url, headers={"User-Agent": "nbinpaint", "Accept": "image/*"})
     try:
+        request = urllib.request.Request(url, headers={"User-Agent": "nbinpaint", "Accept": "image/*"})
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             kind = answer.headers.get_content_type()
             if not (kind.startswith("image/") or kind in ("application/octet-stream", "binary/octet-stream")):
@@ -151,10 +164,6 @@ def _decode(content: bytes, name: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own limit warns at a different size than ours
             picture = Image.open(io.BytesIO(content))
-            _check_pixels(picture.width, picture.height, name)
-            picture.load()
-    except InvalidImage:
-        raise
     except Image.DecompressionBombError as error:
         raise InvalidImage(
             f"image {name!r} is too large: {error}; allowed: {MOST_PIXELS // 10**6} megapixels"
@@ -163,7 +172,17 @@ def _decode(content: bytes, name: str) -> Image.Image:
         raise InvalidImage(
             f"image {name!r} is damaged or no picture: {error}; allowed: PNG, JPEG, WebP, ..."
         ) from error
-    return _upright(picture)
+    return _finish(picture, name)
+
+
+def _finish(picture: Image.Image, name: str) -> Image.Image:
+    """Check the size before anything is decoded, decode, and turn upright."""
+    _check_pixels(picture.width, picture.height, name)
+    try:
+        picture.load()
+        return ImageOps.exif_transpose(picture)
+    except Exception as error:
+        raise InvalidImage(f"image {name!r} is damaged: {error}; allowed: PNG, JPEG, WebP, ...") from error
 
 
 def _check_pixels(width: int, height: int, name: str) -> None:
@@ -172,10 +191,6 @@ def _check_pixels(width: int, height: int, name: str) -> None:
             f"image {name!r} is {width} x {height}, {width * height / 1e6:.0f} megapixels; "
             f"allowed: {MOST_PIXELS // 10**6} megapixels"
         )
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    return ImageOps.exif_transpose(picture)
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
@@ -222,6 +237,8 @@ def _rgb(picture: Image.Image) -> Image.Image:
 def _from_deep(picture: Image.Image) -> Image.Image:
     """Scale 16-bit greyscale to 8 bits; Pillow's own conversion clips it."""
     values = np.asarray(picture).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise InvalidImage("image holds values that are no numbers; allowed: finite ones")
     if picture.mode == "F" and values.max() <= 1:
         values *= 65535
     return Image.fromarray(np.rint(values.clip(0, 65535) / 257).astype(np.uint8)).convert("RGB")

@@ -157,14 +157,15 @@ def test_settings_and_pngs_are_handed_out(page: Page) -> None:
 
 def test_a_study_of_one_cell_and_none_at_all_are_shown(photo: Image.Image, mask: Any) -> None:
     grid = nb.ComparisonGrid()
-    assert grid._still_html() == ""
+    assert grid._still_pictures() == []
     grid.study = nb.run(nb.Sweep(photo, mask), engine=nb.FakeEngine(), progress=False)
     assert (grid.rows, grid.columns) == ("", "")
-    assert "data:image/jpeg" in grid._still_html()
+    assert "data:image/jpeg" in grid._still()._repr_html_()
 
 
 def test_the_static_picture_of_thirty_results_stays_small() -> None:
     picture, mask = nb.sample("astronaut").image, nb.sample("astronaut").mask
     sweep = nb.Sweep(picture, mask, scheduler=nb.SCHEDULERS, denoise="0.2-1.0 [5]", size=[512])
     grid = nb.ComparisonGrid(nb.run(sweep, engine=nb.FakeEngine(), progress=False))
-    assert len(grid._still_html()) < 1_000_000
+    still = grid._still()
+    assert len(still._repr_html_()) + len(still._repr_png_()) * 4 / 3 < 1_500_000

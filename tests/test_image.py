@@ -236,3 +236,26 @@ def test_every_sample_has_a_mask_and_a_prompt(name: str) -> None:
 def test_an_unknown_sample_is_refused_with_the_known_ones() -> None:
     with pytest.raises(nb.InvalidImage, match="meadow"):
         nb.sample("nonsense")
+
+
+@pytest.mark.parametrize("load", [nb.load_image, nb.load_mask])
+def test_whatever_is_wrong_is_said_in_one_kind_of_error(load, tmp_path: Path) -> None:
+    smooth_image(40, 30).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:300])
+    closed = (tmp_path / "whole.png").open("rb")
+    closed.close()
+    cut = Image.open(tmp_path / "cut.png")  # Pillow reads the header alone
+    nowhere = Image.fromarray(np.full((4, 4), np.nan, np.float32))
+    for source in (
+        cut,
+        closed,
+        nowhere,
+        "a\0b",
+        "~no-such-user/x.png",
+        "https://[bad",
+        "",
+        Image.new("1", (20000, 20000)),
+    ):
+        with pytest.raises((nb.InvalidImage, nb.InvalidMask)):
+            load(source)
+    cut.close()

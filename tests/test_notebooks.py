@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 from PIL import Image
 
 import nbinpaint as nb
@@ -25,3 +26,7 @@ def test_the_quickstart_runs(tmp_path: Path) -> None:
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in shown)
     assert not any(output.get("output_type") == "error" for output in shown)
+    # Canvas, grid and Studio are pictures in the exported page.
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    assert page.count('<div class="nb-still"><figure') == 3
+    assert "Error displaying widget" not in page

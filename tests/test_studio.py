@@ -162,7 +162,7 @@ def test_results_are_kept_in_a_folder(photo: Image.Image, mask: Any, tmp_path: P
 
 
 def test_the_static_picture_shows_canvas_and_results(studio: nb.Studio) -> None:
-    assert studio._still_html().count("data:image/jpeg") == 1
+    assert studio._still()._repr_html_().count("data:image/jpeg") == 1
     studio.inpaint()
     studio.wait(20)
-    assert studio._still_html().count("data:image/jpeg") == 2
+    assert studio._still()._repr_html_().count("data:image/jpeg") == 2

@@ -29,12 +29,15 @@ from .ink import SETTINGS, InkLayer, Settings
 from .overlay import LONGEST, Overlay
 from .page import style
 from .pen import PlainPen
-from .still import Still, picture_html
+from .still import Still
 
 __all__ = ["MaskCanvas"]
 
 PATIENCE = 6.0
 """Seconds after the overlay is there in which the ink layer has to report, before plain drawing takes over."""
+
+STILL = 640
+"""Pixels of the static picture's longer side."""
 
 Mask = NDArray[np.uint8]
 
@@ -351,12 +354,13 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
         picture.save(buffer, "PNG", compress_level=1)
         self._feather.value = buffer.getvalue()
 
-    def _still_html(self) -> str:
-        image, mask = self._painting.image, self._painting.mask
-        weight = 0.55 * (mask >= 128)[..., None]
+    def _still_pictures(self) -> list[tuple[Image.Image, str]]:
+        image, mask = self._painting.image.copy(), self._painting.mask
+        image.thumbnail((STILL, STILL), Image.Resampling.LANCZOS)
+        weight = 0.55 * (np.asarray(Image.fromarray(mask).resize(image.size)) >= 128)[..., None]
         colour = np.array([int(_long(self.colour)[i : i + 2], 16) for i in (1, 3, 5)])
         mixed = np.asarray(image) * (1 - weight) + colour * weight
-        return picture_html(Image.fromarray(mixed.astype(np.uint8)), self._caption())
+        return [(Image.fromarray(mixed.astype(np.uint8)), self._caption())]
 
     # --- the page ---
 

@@ -18,21 +18,18 @@ import traitlets
 from PIL import Image
 
 from ..engine.base import Event, Failed, Finished, Started, Stepped
-from ..errors import NbInpaintError
 from ..job import Job, Progress
 from ..params import Params
 from ..report.studies import shared_recipe
 from ..result import Result
 from ..study import Study
 from .page import script, style
-from .still import Still, picture_html
+from .still import LONGEST, Still
 
 __all__ = ["ComparisonGrid"]
 
 BREATH = 0.12
 """Seconds between two reports of progress to the page; finished grid cells do not wait."""
-STILL_WIDTH = 1400
-"""Pixels of the static picture's longer side."""
 PORTION = 12
 """Pictures of one message."""
 LARGEST = 2048
@@ -278,14 +275,14 @@ class ComparisonGrid(Still, anywidget.AnyWidget):
     def _known(self, keys: Iterable[Any]) -> list[int]:
         return [key for key in keys if isinstance(key, int) and 0 <= key < len(self.study.cells)]
 
-    def _still_html(self) -> str:
+    def _still_pictures(self) -> list[tuple[Image.Image, str]]:
         study: Study | None = self.study
         if study is None or not study.results:
-            return ""
-        try:
-            return picture_html(still_sheet(study), shared_recipe(study), STILL_WIDTH)
-        except NbInpaintError:
-            return ""
+            return []
+        # Not larger than a static picture needs it.
+        longest = max((len(values) for values in study.axes.values()), default=1)
+        sheet = study.sheet(cell=min(256, max(64, LONGEST // (longest + 1))))
+        return [(sheet, shared_recipe(study))]
 
     def __repr__(self) -> str:
         return f"<ComparisonGrid of {self.study!r}>"
@@ -300,12 +297,6 @@ _MESSAGES: Mapping[str, Callable[[ComparisonGrid, Mapping[str, Any]], None]] = {
     "save": ComparisonGrid._hear_save,
     "rate": ComparisonGrid._hear_rate,
 }
-
-
-def still_sheet(study: Study) -> Image.Image:
-    """A contact sheet that is not larger than a static picture needs it."""
-    longest = max((len(values) for values in study.axes.values()), default=1)
-    return study.sheet(cell=min(256, max(64, STILL_WIDTH // (longest + 1))))
 
 
 def _key(value: Any) -> Any:

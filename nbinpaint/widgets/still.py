@@ -11,13 +11,15 @@ import html
 import io
 import threading
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
 
-__all__ = ["Still", "picture_html"]
+__all__ = ["LONGEST", "Still", "picture_html"]
 
-LONGEST = 640
+LONGEST = 1400
+"""Pixels of a static picture's longer side at most."""
 DELAY = 0.6
 """Seconds of rest before the picture is sent again."""
 
@@ -32,12 +34,16 @@ _STYLE = (
 )
 
 
-def picture_html(picture: Image.Image, caption: str, longest: int = LONGEST) -> str:
-    """Return a picture as self-contained HTML with a caption under it; JPEG, at most so many pixels wide or high."""
+def _small(picture: Image.Image) -> Image.Image:
     small = picture.convert("RGB")
-    small.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    small.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    return small
+
+
+def picture_html(picture: Image.Image, caption: str) -> str:
+    """Return a picture as self-contained HTML with a caption under it."""
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=85)
+    _small(picture).save(buffer, "JPEG", quality=85)
     data = base64.b64encode(buffer.getvalue()).decode()
     words = html.escape(caption)
     return (
@@ -47,12 +53,13 @@ def picture_html(picture: Image.Image, caption: str, longest: int = LONGEST) -> 
 
 
 class Still:
-    """Mixed into a widget: shows `_still_html()` beside it and keeps it up to date."""
+    """Mixed into a widget: shows `_still_pictures()` beside it and keeps it up to date."""
 
     _still_id: str | None = None
     _still_timer: threading.Timer | None = None
 
-    def _still_html(self) -> str:
+    def _still_pictures(self) -> list[tuple[Image.Image, str]]:
+        """What there is to see, with captions."""
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -62,7 +69,7 @@ class Still:
 
             # The same id at every display: all copies are updated together.
             self._still_id = self._still_id or uuid.uuid4().hex
-            display(_Html(f'<div class="nb-still"></div>{_STYLE}'), display_id=self._still_id)  # type: ignore[no-untyped-call]
+            display(_Picture([]), display_id=self._still_id)  # type: ignore[no-untyped-call]
             # The live widget comes first; the picture is made when the cell is through, and still belongs to it.
             shell.events.register("post_run_cell", self._still_first)
         return super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
@@ -73,8 +80,8 @@ class Still:
             shell.events.unregister("post_run_cell", self._still_first)
         self._still_send()
 
-    def _still_page(self) -> str:
-        return f'{_STYLE}<div class="nb-still">{self._still_html()}</div>'
+    def _still(self) -> _Picture:
+        return _Picture(self._still_pictures())
 
     def _still_changed(self) -> None:
         """Send the picture again, once nothing has changed for a moment."""
@@ -89,18 +96,29 @@ class Still:
     def _still_send(self) -> None:
         from IPython.display import display
 
-        display(_Html(self._still_page()), display_id=self._still_id, update=True)  # type: ignore[no-untyped-call]
+        display(self._still(), display_id=self._still_id, update=True)  # type: ignore[no-untyped-call]
 
 
-class _Html:
-    def __init__(self, text: str) -> None:
-        self._text = text
+class _Picture:
+    """Pictures as HTML, and the last of them as PNG for previews that show no HTML."""
+
+    def __init__(self, pictures: Sequence[tuple[Image.Image, str]]) -> None:
+        self._pictures = pictures
 
     def _repr_html_(self) -> str:
-        return self._text
+        shown = "".join(picture_html(picture, caption) for picture, caption in self._pictures)
+        return f'{_STYLE}<div class="nb-still">{shown}</div>'
+
+    def _repr_png_(self) -> bytes | None:
+        if not self._pictures:
+            return None
+        small = _small(self._pictures[-1][0])
+        buffer = io.BytesIO()
+        small.quantize(128).save(buffer, "PNG")
+        return buffer.getvalue()
 
     def __repr__(self) -> str:
-        return "a static picture of the widget below"
+        return "; ".join(caption for _, caption in self._pictures)
 
 
 def _notebook() -> Any:

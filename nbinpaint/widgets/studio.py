@@ -12,6 +12,7 @@ from typing import Any
 import anywidget
 import ipywidgets
 import traitlets
+from PIL import Image
 
 from ..axes import axis_values
 from ..engine.base import Engine, Event, Finished, Plan
@@ -20,16 +21,15 @@ from ..image import load_image
 from ..job import Job, Progress
 from ..pace import Pace
 from ..params import Params
-from ..report.studies import shared_recipe
 from ..samples import sample, samples
 from ..schedulers import SCHEDULERS
 from ..study import Study
 from ..sweep import Sweep
 from .canvas import MaskCanvas
-from .grid import STILL_WIDTH, ComparisonGrid, still_sheet
+from .grid import ComparisonGrid
 from .page import script, style
 from .panel import ParameterPanel
-from .still import Still, picture_html
+from .still import Still
 
 __all__ = ["Studio"]
 
@@ -361,11 +361,8 @@ class Studio(Still, ipywidgets.GridBox):
         self._estimate()
         self._still_changed()
 
-    def _still_html(self) -> str:
-        parts = [self.canvas._still_html()]
-        if self.grid.study is not None and self.grid.study.results:
-            parts.append(picture_html(still_sheet(self.grid.study), shared_recipe(self.grid.study), STILL_WIDTH))
-        return "".join(parts)
+    def _still_pictures(self) -> list[tuple[Image.Image, str]]:
+        return self.canvas._still_pictures() + self.grid._still_pictures()
 
     def close(self) -> None:
         """Stop what runs and free everything in the page."""
