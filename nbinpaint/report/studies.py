@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidParams
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..study import Study
 
-__all__ = ["shared_recipe", "study_sheet"]
+__all__ = ["StudyGrid", "shared_recipe", "study_grid", "study_sheet"]
 
 
 def study_sheet(
@@ -35,21 +36,55 @@ def study_sheet(
     Raises:
         InvalidParams: A name is no axis of the study, or an axis is named twice or left out.
     """
-    down, across = _directions(study, rows, columns)
-    row_points, column_points = _points(study, down), _points(study, across)
-    still = {name: values[0] for name, values in study.axes.items() if name not in (*down, *across)}
-    at = {frozenset(cell.coordinates.items()): cell.index for cell in study.cells}
-    grid = [[_picture(study, at[frozenset((still | r | c).items())]) for c in column_points] for r in row_points]
+    grid = study_grid(study, rows, columns)
     chosen: dict[str, Any] = {
-        "row_labels": [_label(point, len(down) > 1) for point in row_points],
-        "column_labels": [_label(point, len(across) > 1) for point in column_points],
-        "row_title": _title(down),
-        "column_title": _title(across),
+        "row_labels": grid.row_labels,
+        "column_labels": grid.column_labels,
+        "row_title": grid.row_title,
+        "column_title": grid.column_title,
         "title": shared_recipe(study),
         "source": study.sweep.source.image,
         "mask": study.sweep.source.mask,
     }
-    return contact_sheet(images=grid, **(chosen | options))
+    return contact_sheet(images=grid.pictures, **(chosen | options))
+
+
+@dataclass(frozen=True)
+class StudyGrid:
+    """A study by two directions.
+
+    Attributes:
+        pictures: Row by row; a text says why there is no picture, None that it is still to come.
+        row_labels: What each row is.
+        column_labels: What each column is.
+        row_title: What the rows run over.
+        column_title: What the columns run over.
+    """
+
+    pictures: list[list[Image.Image | str | None]]
+    row_labels: list[str]
+    column_labels: list[str]
+    row_title: str
+    column_title: str
+
+
+def study_grid(study: Study, rows: str | tuple[str, ...] | None, columns: str | tuple[str, ...] | None) -> StudyGrid:
+    """Lay a study out; `rows` and `columns` as for `study_sheet`.
+
+    Raises:
+        InvalidParams: A name is no axis of the study, or an axis is named twice or left out.
+    """
+    down, across = _directions(study, rows, columns)
+    row_points, column_points = _points(study, down), _points(study, across)
+    still = {name: values[0] for name, values in study.axes.items() if name not in (*down, *across)}
+    at = {frozenset(cell.coordinates.items()): cell.index for cell in study.cells}
+    return StudyGrid(
+        [[_picture(study, at[frozenset((still | r | c).items())]) for c in column_points] for r in row_points],
+        [_label(point, len(down) > 1) for point in row_points],
+        [_label(point, len(across) > 1) for point in column_points],
+        _title(down),
+        _title(across),
+    )
 
 
 def shared_recipe(study: Study) -> str:

@@ -18,6 +18,7 @@ from .store import Store
 if TYPE_CHECKING:
     import pandas
     import xarray
+    from matplotlib.figure import Figure
     from PIL import Image
 
 __all__ = ["Study", "open_study"]
@@ -216,6 +217,18 @@ class Study:
         from ..report import study_sheet
 
         return study_sheet(self, **options)
+
+    def figure(self, **options: Any) -> Figure:
+        """Return a matplotlib figure of the pictures; `rows` and `columns` as for `sheet`, `side` in inches."""
+        from ..report import study_figure
+
+        return study_figure(self, **options)
+
+    def save_html(self, path: str | Path, **options: Any) -> None:
+        """Write a page that holds everything and needs nothing else; `rows` and `columns` as for `sheet`."""
+        from ..report import study_html
+
+        Path(path).write_text(study_html(self, **options), "utf-8")
 
     def _repr_png_(self) -> bytes | None:
         if not self.results:
