@@ -12,7 +12,7 @@ CELL = "import nbinpaint as nb\n\nstudio = nb.Studio()\nstudio"
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as server, browse(1500, 1620) as page:
+    with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as server, browse(1500, 2150) as page:
         book = Notebook(server, page, "studio.ipynb", [CELL])
         page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
         book.run()
@@ -27,6 +27,7 @@ def main() -> None:
         page.locator(".nb-cell[data-key='11'][data-status='done']").click()
         page.get_by_role("button", name="Before / after").click()
         page.locator(".nb-wipe").fill("62")
+        page.get_by_label("Size of the pictures").fill("118")
         page.locator(".nb-facts dd").first.wait_for()
         page.wait_for_function("() => [...document.querySelectorAll('.nb-studio img')].every((i) => i.complete)")
         page.locator(".nb-studio").screenshot(path=IMAGES / "studio.png")

@@ -39,6 +39,17 @@ def test_inpaint_runs_the_recipe_and_opens_its_result(studio: nb.Studio) -> None
     assert studio.desk.message.startswith("1 of 1 grid cells in ")
 
 
+def test_a_press_brings_the_settings_that_it_was_made_with(studio: nb.Studio) -> None:
+    """While the kernel is busy, the page's settings wait longer than a press does."""
+    values = studio.panel.values | {"steps": 3, "prompt": "typed just before"}
+    press(studio, "compare", values=values, axes=[{"name": "seed", "text": "7, 8"}])
+    study = studio.wait(20)
+    assert [(r.params.steps, r.params.prompt, r.params.seed) for r in study] == [
+        (3, "typed just before", 7),
+        (3, "typed just before", 8),
+    ]
+
+
 def test_compare_runs_the_axes_of_the_page(studio: nb.Studio) -> None:
     studio.desk.axes = [{"name": "denoise", "text": "0.5-1.0 [2]"}, {"name": "seed", "text": "1, 2, 3"}]
     assert studio.desk.notes["compare"] == "6 grid cells"

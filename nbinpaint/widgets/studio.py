@@ -51,6 +51,7 @@ class Desk(anywidget.AnyWidget):
         message: A sentence for the person; `trouble` says whether it is an error.
         history: Labels of the runs, the newest last; `shown` is the one in the grid.
         samples: Names of the pictures that come with the package.
+        panel: The panel's model id, so that a press can say what stood there when it was made.
     """
 
     _esm = script("studio")
@@ -67,6 +68,7 @@ class Desk(anywidget.AnyWidget):
     history = traitlets.List(traitlets.Unicode()).tag(sync=True)
     shown = traitlets.Int(-1).tag(sync=True)
     samples = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    panel = traitlets.Unicode("").tag(sync=True)
 
 
 class Studio(Still, ipywidgets.GridBox):
@@ -126,6 +128,7 @@ class Studio(Still, ipywidgets.GridBox):
         self.panel = ParameterPanel(params or Params())
         self.grid = ComparisonGrid()
         self.desk = Desk(axes=list(AXES), fields=_fields(), samples=list(samples()), title=title)
+        self.desk.panel = self.panel.model_id or ""
         super().__init__(children=[self.desk, self.canvas, self.panel, self.grid], params=self.panel.params, **traits)
         self.add_class("nb-studio")
         traitlets.link((self, "params"), (self.panel, "params"))
@@ -320,6 +323,10 @@ class Studio(Still, ipywidgets.GridBox):
         self.desk.send({"type": "alive"})
 
     def _press(self, content: Mapping[str, Any]) -> None:
+        if content.get("values"):
+            self.panel.values = content["values"]
+        if content.get("axes") is not None:
+            self.desk.axes = content["axes"]
         {"inpaint": self.inpaint, "compare": self.compare, "cancel": self.cancel, "continue": self.go_on}[
             content["what"]
         ]()

@@ -67,6 +67,8 @@ def test_from_paint_to_picture_on_the_embedded_model(notebook: Callable[..., Not
     axis.fill("0.5, 1.0")
     axis.press("Tab")
     page.get_by_text("12 grid cells").wait_for()
+    book.ask("studio.desk.axes = [*studio.desk.axes[:1], {'name': 'denoise', 'text': '0.6, 1.0'}]")  # from Python
+    page.wait_for_function("() => document.querySelector('[aria-label=\"Values of denoise\"]').value == '0.6, 1.0'")
     book.until("studio.engine is not None", 60)
     page.locator(".nb-compare").click()
     page.locator(".nb-cell[data-status='done'] img").first.wait_for(timeout=60_000)

@@ -3,7 +3,13 @@
 
 function render({ model, el }) {
   const get = (name) => model.get(name);
-  const press = (what) => model.send({ type: "press", what });
+
+  /** Run something. Messages may overtake settings that wait for a busy kernel, so the settings go with them. */
+  async function press(what) {
+    const panel = await model.widget_manager?.get_model(get("panel")).catch(() => null);
+    model.send({ type: "press", what, axes: get("axes"), values: panel?.get("values") });
+  }
+
   const button = (text, className, act) => {
     const made = element("button", { type: "button", textContent: text, className });
     made.addEventListener("click", act);
@@ -55,11 +61,17 @@ function render({ model, el }) {
 
   const DIRECTIONS = ["rows", "columns"];
 
+  /* What the controls show; what comes from elsewhere is laid out anew, one's own typing is not. */
+  let laid = "";
+
   function layAxes() {
+    laid = JSON.stringify(get("axes"));
     const known = get("fields");
     const chosen = get("axes");
     const change = (i, values) => {
-      model.set("axes", get("axes").map((one, j) => (i === j ? { ...one, ...values } : one)).filter((one) => one));
+      const changed = get("axes").map((one, j) => (i === j ? { ...one, ...values } : one));
+      laid = JSON.stringify(changed);
+      model.set("axes", changed);
       model.save_changes();
     };
     axes.replaceChildren();
@@ -158,6 +170,10 @@ function render({ model, el }) {
   const hear = (content) => HEARD[content.type]?.(content);
   model.on("msg:custom", hear);
   model.on("change", look);
+  const relaid = () => {
+    if (JSON.stringify(get("axes")) !== laid) layAxes();
+  };
+  model.on("change:axes", relaid);
   layAxes();
   look();
   requestAnimationFrame(() => model.widget_manager?.kernel && HEARD.alive());
@@ -165,6 +181,7 @@ function render({ model, el }) {
   return () => {
     model.off("msg:custom", hear);
     model.off("change", look);
+    model.off("change:axes", relaid);
   };
 }
 
