@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .job import Job
     from .metadata import read_params
     from .params import Params
+    from .pictures import sample, samples
     from .result import Failure, Result
-    from .samples import sample, samples
     from .schedulers import ALL_SCHEDULERS, SCHEDULERS
     from .study import Study, open_study
     from .sweep import GridCell, Sweep
@@ -52,8 +52,8 @@ _HOMES = {
     "open_study": "study",
     "read_params": "metadata",
     "run": "api",
-    "sample": "samples",
-    "samples": "samples",
+    "sample": "pictures",
+    "samples": "pictures",
     "start": "api",
 }
 

@@ -71,6 +71,12 @@ def test_every_public_name_is_there_and_no_other() -> None:
         nb.nonsense  # noqa: B018
 
 
+def test_no_module_stands_in_the_way_of_a_public_name() -> None:
+    """Importing a module of that name would put it in the name's place."""
+    rooms = {file.stem for file in ROOT.glob("*.py")} | {folder.name for folder in ROOT.iterdir() if folder.is_dir()}
+    assert not rooms & set(nb.__all__)
+
+
 def test_the_package_is_imported_quickly_because_it_imports_nothing() -> None:
     code = "import sys; before = set(sys.modules); import nbinpaint; print(sorted(set(sys.modules) - before))"
     added = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout

@@ -55,12 +55,19 @@ class Latents:
     facts: list[Facts]
 
 
-def load(work: Path, split: str, limit: int | None = None) -> Latents:
-    """The first `limit` shards of `split`."""
-    paths = sorted(folder(work).glob(f"{split}-*.pt"))[:limit]
-    parts = [torch.load(path) for path in paths]
-    facts = [f for p in paths for f in scenes.load(work / "scenes" / f"{p.stem}.npz")[2]]
-    return Latents(*(torch.cat([part[i] for part in parts]) for i in range(3)), facts)
+def load(work: Path, split: str) -> list[Latents]:
+    """Every shard of `split`; those of one size together."""
+    by_side: dict[int, list[tuple[tuple[Tensor, Tensor, Tensor], list[Facts]]]] = {}
+    for path in sorted(folder(work).glob(f"{split}-*.pt")):
+        part = torch.load(path)
+        facts = scenes.load(work / "scenes" / f"{path.stem}.npz")[2]
+        by_side.setdefault(part[0].shape[-1], []).append((part, facts))
+    return [
+        Latents(
+            *(torch.cat([part[i] for part, _ in parts]) for i in range(3)), [f for _, facts in parts for f in facts]
+        )
+        for parts in by_side.values()
+    ]
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def draw(sample: Sample) -> tuple[Image.Image, Image.Image]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("nbinpaint/samples"))
+    parser.add_argument("--out", type=Path, default=Path("nbinpaint/pictures"))
     parser.add_argument("--work", type=Path, default=scenes.WORK)
     args = parser.parse_args()
     sprites.use(args.work)

@@ -19,7 +19,9 @@ from training.domain import BACKGROUNDS, COLOURED_BACKGROUNDS, COLOURS, NOUNS, S
 
 SIDE = 128
 SHARD = 500
-SPLITS = {"train": 1, "held-out": 2, "judge": 3}
+SPLITS = {"train": 1, "held-out": 2, "judge": 3, "sizes": 4}
+OTHER_SIDES = (96, 160, 192, 224, 256)
+"""Sides of the split "sizes", one for each shard in turn."""
 WORK = Path.home() / ".cache" / "nbinpaint-training"
 
 
@@ -171,8 +173,13 @@ def _choose(rng: np.random.Generator, mix: Mix, banned: set[str]) -> tuple[str, 
     return name, _pick(rng, free) if dressed else ""
 
 
-def draw(rng: np.random.Generator, mix: Mix) -> Scene:
-    """One scene of `SIDE` pixels, composed at twice that and reduced."""
+def side_of(split: str, shard: int) -> int:
+    """Pixels along one side of a shard's scenes."""
+    return OTHER_SIDES[shard % len(OTHER_SIDES)] if split == "sizes" else SIDE
+
+
+def draw(rng: np.random.Generator, mix: Mix, pixels: int = SIDE) -> Scene:
+    """One scene of `pixels`, at most twice `SIDE`, composed at that and reduced."""
     canvas, facts = backdrop(rng, SIDE * 2)
     side = int(rng.integers(44, 92))
     x, y = (int(v) for v in rng.integers(2, SIDE - side - 1, 2))
@@ -194,7 +201,8 @@ def draw(rng: np.random.Generator, mix: Mix) -> Scene:
         name, colour = _choose(rng, mix, hidden(facts))
         put(name, colour, (x, y), side)
         facts = Facts(facts.background, facts.a, facts.b, name, colour)
-    return Scene(canvas.resize((SIDE, SIDE), Image.Resampling.BOX), mask, facts)
+    size = (pixels, pixels)
+    return Scene(canvas.resize(size, Image.Resampling.BOX), mask.resize(size, Image.Resampling.NEAREST), facts)
 
 
 def shard_path(work: Path, split: str, number: int) -> Path:
@@ -206,7 +214,8 @@ def _render(work: Path, split: str, number: int, mix: Mix) -> None:
     if path.exists():
         return
     sprites.use(work)
-    scenes = [draw(generator(split, number * SHARD + i), mix) for i in range(SHARD)]
+    pixels = side_of(split, number)
+    scenes = [draw(generator(split, number * SHARD + i), mix, pixels) for i in range(SHARD)]
     images = np.stack([np.asarray(s.image) for s in scenes])
     masks = np.stack([np.asarray(s.mask) > 127 for s in scenes])
     facts = json.dumps([asdict(s.facts) for s in scenes])
@@ -217,10 +226,11 @@ def _render(work: Path, split: str, number: int, mix: Mix) -> None:
 
 
 def load(path: Path) -> tuple[np.ndarray, np.ndarray, list[Facts]]:
-    """Images (n, 128, 128, 3), masks (n, 128, 128) as bool, and facts of one shard."""
+    """Images (n, side, side, 3), masks (n, side, side) as bool, and facts of one shard."""
     with np.load(path) as data:
-        masks = np.unpackbits(data["masks"]).reshape(-1, SIDE, SIDE).astype(bool)
-        return data["images"], masks, [Facts(**f) for f in json.loads(str(data["facts"]))]
+        images = data["images"]
+        masks = np.unpackbits(data["masks"]).reshape(images.shape[:3]).astype(bool)
+        return images, masks, [Facts(**f) for f in json.loads(str(data["facts"]))]
 
 
 def main() -> None:

@@ -90,7 +90,10 @@ def train(rank: int, args: argparse.Namespace, team: Team) -> None:
         step, seen, spent = state["step"], state["seen"], state["spent"]
     # The seed names the step: a resumed run draws new batches, never the first ones again.
     torch.manual_seed(1 + step * 64 + rank)
-    batches = Batches(latents.load(args.work, "train"), tokenizer, (7, rank, step))
+    (data,) = latents.load(args.work, "train")
+    batches = Batches(data, tokenizer, (7, rank, step))
+    others = [Batches(d, tokenizer, (8, rank, step, i)) for i, d in enumerate(latents.load(args.work, "sizes"))]
+    choice = np.random.default_rng((9, rank, step))
     forward = torch.compile(unet) if args.compile else unet
     if rank == 0:
         print(f"{len(batches.data.facts)} scenes, {sum(map(torch.numel, parameters)) / 1e6:.2f} M", flush=True)
@@ -106,8 +109,13 @@ def train(rank: int, args: argparse.Namespace, team: Team) -> None:
     plateau_kept = progress > args.decay_from
     while progress < 1:
         whole = progress >= args.crops_until
-        count, side = (args.batch * 2 // 3, 32) if whole else (args.batch, 24)
-        batch, ids, steps = batches.next(count // args.processes, side)
+        count, side, source = (args.batch * 2 // 3, 32, batches) if whole else (args.batch, 24, batches)
+        if choice.random() < args.other_sizes:
+            # As many latents as in a batch of whole scenes.
+            source = others[int(choice.integers(len(others)))]
+            side = source.data.whole.shape[-1]
+            count = max(args.processes, args.batch * 2 // 3 * 32**2 // side**2)
+        batch, ids, steps = source.next(count // args.processes, side)
         error = denoiser.loss(forward, text, alphas, batch, ids, steps)
         optimiser.zero_grad()
         error.backward()
@@ -151,6 +159,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--decay-from", type=float, default=0.5, help="share of the time at the full rate")
     parser.add_argument("--crops-until", type=float, default=0.7, help="share of the time on latent crops")
+    parser.add_argument("--other-sizes", type=float, default=0, help="share of batches from the split sizes")
     parser.add_argument("--ema", type=float, default=0.995)
     parser.add_argument("--save-every", type=float, default=150, help="seconds")
     parser.add_argument("--compile", action="store_true")

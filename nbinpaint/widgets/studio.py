@@ -21,7 +21,7 @@ from ..image import load_image
 from ..job import Job, Progress
 from ..pace import Pace
 from ..params import Params
-from ..samples import sample, samples
+from ..pictures import sample, samples
 from ..schedulers import SCHEDULERS
 from ..study import Study
 from ..sweep import Sweep
