@@ -125,6 +125,14 @@ def test_a_model_is_loaded_in_the_background_or_says_why_not(photo: Image.Image,
     assert "still being loaded" in studio.desk.message
 
 
+def test_another_model_can_be_chosen(studio: nb.Studio) -> None:
+    studio.desk._handle_custom_msg({"type": "model", "name": "embedded"}, [])
+    studio._loading.join(60)
+    assert studio.engine.name == "embedded"
+    assert studio.desk.model == "embedded"
+    assert studio.panel.engine is studio.engine
+
+
 def test_it_goes_on_from_a_result_and_uses_settings(studio: nb.Studio) -> None:
     press(studio, "continue")
     assert "No result is open" in studio.desk.message

@@ -15,8 +15,8 @@ def script(name: str) -> str:
 
 
 def style(name: str) -> str:
-    """Return a widget's style sheet."""
-    return _read(f"{name}.css")
+    """Return a widget's style sheet, with what all of them look like before it."""
+    return _read("theme.css") + _read(f"{name}.css")
 
 
 def _read(name: str) -> str:

@@ -37,6 +37,14 @@ BREATH = 0.2
 """Seconds between two reports of progress to the page."""
 AXES = ({"name": "scheduler", "text": ", ".join(SCHEDULERS)}, {"name": "denoise", "text": "0.4-1.0 [4]"})
 
+# Inpainting models of the sizes that people run; any other can be typed.
+MODELS = (
+    "embedded",
+    "stable-diffusion-v1-5/stable-diffusion-inpainting",
+    "sd2-community/stable-diffusion-2-inpainting",
+    "Lykon/dreamshaper-8-inpainting",
+)
+
 
 class Desk(anywidget.AnyWidget):
     """The Studio's own controls: what is open, what to run, how far it is, what was run before.
@@ -51,6 +59,7 @@ class Desk(anywidget.AnyWidget):
         message: A sentence for the person; `trouble` says whether it is an error.
         history: Labels of the runs, the newest last; `shown` is the one in the grid.
         samples: Names of the pictures that come with the package.
+        models: Names to offer for the model; any other that `load_engine` takes can be typed.
         panel: The panel's model id, so that a press can say what stood there when it was made.
     """
 
@@ -68,6 +77,7 @@ class Desk(anywidget.AnyWidget):
     history = traitlets.List(traitlets.Unicode()).tag(sync=True)
     shown = traitlets.Int(-1).tag(sync=True)
     samples = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    models = traitlets.List(traitlets.Unicode(), list(MODELS)).tag(sync=True)
     panel = traitlets.Unicode("").tag(sync=True)
 
 
@@ -154,6 +164,8 @@ class Studio(Still, ipywidgets.GridBox):
 
     def _load(self, model: str) -> None:
         """Load a model in the background; painting and setting go on meanwhile."""
+        if self.job is not None and not self.job.done:
+            raise NbInpaintError("A run is going on: wait for its end, or cancel it first.")
 
         def work() -> None:
             from ..api import load_engine
@@ -165,6 +177,7 @@ class Studio(Still, ipywidgets.GridBox):
                 self.desk.model = f"{model}: not loaded"
                 self._say(str(error) or type(error).__name__, trouble=True)
 
+        self.engine = None
         self.desk.model = f"{model}, loading"
         self._loading = threading.Thread(target=work, name="nbinpaint-load", daemon=True)
         self._loading.start()
@@ -335,6 +348,9 @@ class Studio(Still, ipywidgets.GridBox):
         self.desk.shown = int(content["index"])
         self.grid.study = self.studies[self.desk.shown]
 
+    def _model(self, content: Mapping[str, Any]) -> None:
+        self._load(str(content["name"]).strip() or "embedded")
+
     def _open(self, content: Mapping[str, Any]) -> None:
         """A sample by name, or a picture by its address."""
         if "sample" in content:
@@ -387,6 +403,7 @@ _MESSAGES: Mapping[str, Callable[[Studio, Mapping[str, Any]], None]] = {
     "press": Studio._press,
     "show": Studio._show,
     "open": Studio._open,
+    "model": Studio._model,
 }
 
 
@@ -406,5 +423,5 @@ def _label(study: Study) -> str:
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
+        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{max(seconds, 0.1):.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

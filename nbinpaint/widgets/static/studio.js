@@ -19,7 +19,12 @@ function render({ model, el }) {
   // --- the line above ---
 
   const title = element("strong");
-  const engine = element("span", { className: "nb-quiet" });
+  const known = element("datalist", { id: `nb-models-${Math.random().toString(36).slice(2, 8)}` });
+  const engine = element("input", { type: "text", className: "nb-model", title: "A model's name on the hub, a folder, or a .safetensors file; loaded when Enter is pressed" });
+  engine.setAttribute("list", known.id);
+  engine.addEventListener("focus", () => engine.select());
+  engine.addEventListener("keydown", (event) => event.stopPropagation());
+  engine.addEventListener("change", () => model.send({ type: "model", name: engine.value }));
   const scenes = element("select", { "aria-label": "Samples" });
   scenes.addEventListener("change", () => {
     if (scenes.value) model.send({ type: "open", sample: scenes.value });
@@ -33,7 +38,7 @@ function render({ model, el }) {
     event.stopPropagation();
     if (event.key === "Enter") fetchIt();
   });
-  const above = element("div", { className: "nb-above" }, title, engine, element("span", { className: "nb-space" }), scenes, address, button("Open", "", fetchIt));
+  const above = element("div", { className: "nb-above" }, title, element("label", { className: "nb-quiet" }, "model ", engine), known, element("span", { className: "nb-space" }), scenes, address, button("Open", "", fetchIt));
 
   // --- the bar below ---
 
@@ -140,7 +145,8 @@ function render({ model, el }) {
 
   function look() {
     title.textContent = get("title");
-    engine.textContent = get("model") ? `model ${get("model")}` : "";
+    if (document.activeElement !== engine) engine.value = get("model");
+    if (!known.childElementCount) known.append(...get("models").map((value) => element("option", { value })));
     const { inpaint: one, compare: many, problem } = get("notes");
     inpaintNote.textContent = one ?? "";
     compareNote.textContent = problem || many || "";
