@@ -6,9 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from training import checkpoint, scenes
 from training.domain import BACKGROUNDS, NOUNS
-from training.unet import STATE
 
 QUESTIONS = {
     "colour": ("asked colour painted, shapes and recoloured things together", "{:.1%}"),
@@ -29,10 +27,11 @@ QUESTIONS = {
 }
 
 
-def fill(template: str, report: dict, notes: dict[str, str], state: dict) -> str:
+def fill(template: str, report: dict, notes: dict[str, str]) -> str:
     """`template` with each `@NAME@` replaced."""
     figures, settings, cases = report["figures"], report["settings"], report["cases"]
     table = [f"| {text} | {form.format(figures[key])} |" for key, (text, form) in QUESTIONS.items()]
+    table += [f"| right at {side} pixels, every fourth case | {v:.1%} |" for side, v in report["right_by_size"].items()]
     weakest = sorted(report["per_name"].items(), key=lambda pair: pair[1])[:6]
     values = {
         "NOUNS": ", ".join(NOUNS),
@@ -43,7 +42,6 @@ def fill(template: str, report: dict, notes: dict[str, str], state: dict) -> str
         "SETTINGS": f"DDIM, {settings['steps']} steps, guidance {settings['guidance']}, {settings['size']} pixels",
         "TABLE": "\n".join(table),
         "WEAK": ", ".join(f"{name} ({share:.0%})" for name, share in weakest),
-        "UNET": f"{state['step']} steps, {state['seen']:,} samples, {state['spent'] / 60:.0f} minutes",
         **notes,
     }
     for key, value in values.items():
@@ -53,15 +51,12 @@ def fill(template: str, report: dict, notes: dict[str, str], state: dict) -> str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, default=scenes.WORK)
     parser.add_argument("--report", type=Path, default=Path("training/results/evaluation.json"))
     parser.add_argument("--notes", type=Path, default=Path("training/results/notes.json"))
     parser.add_argument("--out", type=Path, default=Path("nbinpaint/models/tiny/README.md"))
     args = parser.parse_args()
-    state = checkpoint.load(args.work / STATE)
-    assert state is not None
     report, notes = (json.loads(path.read_text()) for path in (args.report, args.notes))
-    args.out.write_text(fill(Path(__file__).with_name("card.md").read_text(), report, notes, state))
+    args.out.write_text(fill(Path(__file__).with_name("card.md").read_text(), report, notes))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from training.domain import BACKGROUNDS, COLOURS, NOUNS, SHAPES
 from training.scenes import Facts
 
 STEPS, GUIDANCE = 20, 3.5
+SIZES = (96, 160, 192, 256)
 
 
 @dataclass
@@ -93,8 +94,8 @@ def blocks(repeats: int) -> dict[str, list[Case]]:
 Painter = Callable[[list[Case], int], np.ndarray]
 
 
-def painter(folder: Path, steps: int, guidance: float, batch: int) -> Painter:
-    """The pipeline as a function from cases to pictures; each picture has a seed of its own."""
+def painter(folder: Path, steps: int, guidance: float, batch: int, side: int = scenes.SIDE) -> Painter:
+    """The pipeline at some size as a function from cases to pictures; each picture has a seed of its own."""
     logging.set_verbosity_error()
     pipe = StableDiffusionInpaintPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
@@ -110,8 +111,8 @@ def painter(folder: Path, steps: int, guidance: float, batch: int) -> Painter:
                     [c.prompt for c in part],
                     image=[c.image for c in part],
                     mask_image=[c.mask for c in part],
-                    height=scenes.SIDE,
-                    width=scenes.SIDE,
+                    height=side,
+                    width=side,
                     num_inference_steps=steps,
                     guidance_scale=guidance,
                     generator=[torch.Generator().manual_seed(seed + start + i) for i in range(len(part))],
@@ -157,6 +158,18 @@ def autoencoder(folder: Path, work: Path, count: int = 500) -> dict[str, float]:
         each.append(10 * torch.log10(4 / (back - x).square().mean((1, 2, 3))))
     db = torch.cat(each).numpy()
     return {"vae_psnr_mean": float(db.mean()), "vae_psnr_p5": float(np.percentile(db, 5))}
+
+
+def by_size(folder: Path, critic: judge.Judge, cases: list[Case], steps: int, guidance: float) -> dict[str, float]:
+    """The share that is right at other sizes than the native one; the judge sees them brought back to it."""
+    masks = np.stack([np.asarray(case.mask) > 127 for case in cases])
+    right = {}
+    for side in SIZES:
+        large = painter(folder, steps, guidance, 8, side)(cases, 6)
+        native = (scenes.SIDE, scenes.SIDE)
+        pictures = np.stack([np.asarray(Image.fromarray(p).resize(native, Image.Resampling.BOX)) for p in large])
+        right[str(side)] = float(Block(cases, pictures, *judge.verdicts(critic, pictures, masks), 0.0).right().mean())
+    return right
 
 
 def alone(folder: Path, case: Case, steps: int, guidance: float, times: int = 5) -> float:
@@ -225,7 +238,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, default=Path("nbinpaint/models/tiny/sheet.png"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=3, help="scenes per noun")
+    parser.add_argument("--repeats", type=int, default=8, help="scenes per noun")
     parser.add_argument("--every", type=int, default=1, help="take only every n-th case, for a quick look")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--guidance", type=float, default=GUIDANCE)
@@ -250,7 +263,11 @@ def main() -> None:
             per_name.setdefault(classes[truth], []).append(bool(truth == name))
     figures = measure(found) | autoencoder(args.model, args.work)
     figures["seconds_alone"] = alone(args.model, found["shapes"].cases[0], args.steps, args.guidance)
+    spread = [case for kind in ("shapes", "nouns", "recoloured") for case in found[kind].cases[::4]]
+    sizes = by_size(args.model, critic, spread, args.steps, args.guidance)
+    print(f"{len(spread)} cases right by size: {sizes}", flush=True)
     report = {
+        "right_by_size": {side: round(value, 4) for side, value in sizes.items()},
         "settings": {"steps": args.steps, "guidance": args.guidance, "size": scenes.SIDE, "seed": 5},
         "cases": {kind: len(block.cases) for kind, block in found.items()},
         "figures": {key: round(value, 4) for key, value in figures.items()},
