@@ -7,7 +7,6 @@ mask's pixels, and tells the ink layer that its own ink may go.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -424,9 +423,7 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
         if content.get("what") == "mask":
             self.load_mask(data)
         else:
-            # A trait's observers may refuse it as well.
-            with contextlib.suppress(traitlets.TraitError):
-                self.image = load_image(data)
+            self.image = load_image(data)
 
     def _hear_save(self, content: Mapping[str, Any], buffers: Sequence[Any]) -> None:
         buffer = io.BytesIO()

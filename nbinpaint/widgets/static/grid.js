@@ -304,9 +304,9 @@ function render({ model, el }) {
 
   function open(key) {
     if (key !== get("selected")) set({ selected: key });
-    if (mode !== "pair") for (const name of [key]) large.get(name) ?? model.send({ type: "open", key: name });
-    else for (const name of pair) if (name >= 0 && !large.get(name)) model.send({ type: "open", key: name });
-    if (!facts.has(key)) model.send({ type: "open", key });
+    const missing = (mode === "pair" ? pair : [key]).filter((name) => name >= 0 && !large.get(name));
+    if (!facts.has(key) && !missing.includes(key)) missing.push(key);
+    for (const name of missing) model.send({ type: "open", key: name });
     inspect();
   }
 
