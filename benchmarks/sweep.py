@@ -31,7 +31,7 @@ from nbinpaint.engine.decode import decode
 from nbinpaint.engine.denoiser import Denoiser
 from nbinpaint.engine.diffusion import DiffusionEngine
 from nbinpaint.engine.models import EMBEDDED
-from nbinpaint.placement import place
+from nbinpaint.region import region_of
 from nbinpaint.schedulers import SCHEDULER_TABLE
 from nbinpaint.sweep import GridCell
 
@@ -81,9 +81,10 @@ class Runs:
         self.pipeline = engine.model.pipeline
         self.pipeline.set_progress_bar_config(disable=True)
         self.config = self.pipeline.scheduler.config
-        self.placed = place(sweep.source.image.size, engine.plan(sweep.params).params.size, "stretch")
+        self.region = region_of(sweep.source, engine.plan(sweep.params).params)
+        self.placed = self.region.placement
         self.image = self.placed.image(sweep.source.image)
-        self.mask = Image.fromarray(self.placed.mask(sweep.source.mask))
+        self.mask = Image.fromarray(self.placed.mask(self.region.mask))
 
     def _diffusers(self, cells: list[GridCell]) -> None:
         first = cells[0].params
@@ -131,7 +132,7 @@ class Runs:
         rows = sum(self.engine.plan(c.params).evaluations * (2 if c.params.guided else 1) for c in self.sweep.cells)
         model = self.engine.model
         height, width = self.placed.size[1] // model.factor, self.placed.size[0] // model.factor
-        text = self.engine.conditioning.prompt("")
+        text = self.engine.conditioning.text(self.sweep.params).tokens[:1]
         while rows > 0:
             count = min(rows, self.engine._rows)
             latents = torch.zeros(count, model.unet_channels, height, width, device=model.device, dtype=model.dtype)
@@ -144,10 +145,10 @@ class Runs:
     def ceiling(self) -> None:
         """The rows, one encode per distinct input, and the decodes together."""
         model, fresh = self.engine.model, type(self.engine.conditioning)(self.engine.model)
-        for text in {t for c in self.sweep.cells for t in (c.params.prompt, c.params.negative_prompt)}:
-            fresh.prompt(text)
-        fresh.image(self.sweep.source, self.placed)
-        fresh.masked_image(self.sweep.source, self.placed)
+        for cell in self.sweep.cells:
+            fresh.text(cell.params)
+        fresh.image(self.sweep.source, self.region)
+        fresh.masked_image(self.sweep.source, self.region)
         self.bare()
         shape = (1, model.latent_channels, self.placed.size[1] // model.factor, self.placed.size[0] // model.factor)
         latents = [torch.zeros(shape, device=model.device, dtype=model.dtype) for _ in self.sweep.cells]

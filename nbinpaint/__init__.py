@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .pictures import sample, samples
     from .result import Failure, Result
     from .schedulers import ALL_SCHEDULERS, SCHEDULERS
+    from .soft import SoftInpainting
     from .study import Study, open_study
     from .sweep import GridCell, Sweep
     from .widgets import ComparisonGrid, MaskCanvas, ParameterPanel, Studio
@@ -43,6 +44,7 @@ _HOMES = {
     "Params": "params",
     "Result": "result",
     "SCHEDULERS": "schedulers",
+    "SoftInpainting": "soft",
     "Study": "study",
     "Sweep": "sweep",
     "inpaint": "api",
@@ -59,6 +61,7 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "Params",
+    "SoftInpainting",
     "Sweep",
     "GridCell",
     "SCHEDULERS",

@@ -14,17 +14,18 @@ from fractions import Fraction
 from typing import Any
 
 from .errors import InvalidParams
-from .params import ParamSpec
+from .spec import ParamSpec
 
 __all__ = ["axis_values"]
 
-_NUMBER = r"\d+(?:\.\d*)?|\.\d+"
+_NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)"
 _RANGE = re.compile(
     rf"\s*(?P<first>{_NUMBER})\s*-\s*(?P<last>{_NUMBER})\s*"
     rf"(?:\[\s*(?P<count>\d+)\s*\]|\(\s*\+?\s*(?P<step>{_NUMBER})\s*\))?\s*"
 )
 _SIZE = re.compile(r"\s*(\d+)(?:\s*[x×]\s*(\d+))?\s*", re.IGNORECASE)
 _FORMS = "a list, '0.3, 0.6', '0.3-0.9 [5]', '0.3-0.9 (+0.2)' or '1, 2, .., 10'"
+_SWITCH = {"on": True, "off": False, "yes": True, "no": False, "true": True, "false": False}
 _MOST = 10_000
 
 
@@ -82,6 +83,8 @@ def _from_text(spec: ParamSpec, text: str) -> list[Any]:
 def _read(spec: ParamSpec, text: str, item: str) -> Any:
     if spec.optional and item.casefold() in ("none", "off", "default"):
         return None
+    if spec.kind in ("flag", "settings") and item.casefold() in _SWITCH:
+        return _SWITCH[item.casefold()]
     if spec.kind == "size":
         size = _SIZE.fullmatch(item)
         if not size:

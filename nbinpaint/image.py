@@ -48,7 +48,11 @@ def load_image(source: Any) -> Image.Image:
 
 
 def load_mask(
-    source: Any, size: tuple[int, int] | None = None, channel: Literal["auto", "alpha", "luminance"] = "auto"
+    source: Any,
+    size: tuple[int, int] | None = None,
+    channel: Literal["auto", "alpha", "luminance"] = "auto",
+    *,
+    grey: bool = False,
 ) -> NDArray[np.uint8]:
     """Load a mask as uint8 (H, W): 255 = repaint, 0 = keep.
 
@@ -60,6 +64,7 @@ def load_mask(
         source: Whatever `load_image` takes.
         size: (width, height) that the mask must have.
         channel: "auto", "alpha" or "luminance".
+        grey: Keep the values between: each pixel's own strength, as differential inpainting takes it.
 
     Raises:
         InvalidMask: Not readable, of another size, or without an alpha channel where one was asked for.
@@ -76,9 +81,10 @@ def load_mask(
     if channel == "alpha" and alpha is None:
         raise InvalidMask(f"mask has no alpha channel (mode {picture.mode}); allowed: channel='luminance'")
     if alpha is not None and (channel == "alpha" or (channel == "auto" and int(alpha.min()) < 128)):
-        return np.where(alpha < 128, np.uint8(255), np.uint8(0))
-    grey = np.asarray(_rgb(picture).convert("L"))
-    return np.where(grey >= 128, np.uint8(255), np.uint8(0))
+        values = 255 - alpha.astype(np.uint8)
+    else:
+        values = np.array(_rgb(picture).convert("L"))
+    return values if grey else np.where(values >= 128, np.uint8(255), np.uint8(0))
 
 
 def _open(source: Any) -> Image.Image:

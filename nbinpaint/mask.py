@@ -20,12 +20,13 @@ _REACH = 4.0
 """Where the Gaussian is cut off, in sigmas."""
 
 
-def check_mask(mask: Any, size: tuple[int, int]) -> None:
+def check_mask(mask: Any, size: tuple[int, int], least: int = 128) -> None:
     """Check that an array is a mask for a picture of this size, with something painted on it.
 
     Args:
         mask: The array.
         size: (width, height) of the picture.
+        least: The grey from which on a pixel counts as painted.
 
     Raises:
         InvalidMask: Wrong type, shape or size, or nothing is painted.
@@ -37,7 +38,7 @@ def check_mask(mask: Any, size: tuple[int, int]) -> None:
         raise InvalidMask(
             f"mask is {mask.shape[1]} x {mask.shape[0]}; allowed: the image's own size, {size[0]} x {size[1]}"
         )
-    if not (mask >= 128).any():
+    if not (mask >= least).any():
         raise InvalidMask(
             "mask is empty, so that nothing would be repainted; allowed: at least one painted pixel (255)"
         )

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from .mask import blend_weight, composite
+import numpy as np
+
+from .color import match_colors
+from .mask import composite
 from .metadata import png_bytes
-from .placement import Placement, place
+from .placement import Placement
+from .region import Region, region_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -37,6 +40,8 @@ class Result:
         seconds: Computing time of this grid cell; of what it shared with others in a batch, its share by rows.
         flagged: Whether the model's safety checker withheld the picture.
         model: Name of the model.
+        blend: How much of the generated picture goes into the result, greyscale at `params.size`, white for all of it;
+            None where that follows from the mask alone.
     """
 
     params: Params
@@ -48,18 +53,33 @@ class Result:
     seconds: float
     flagged: bool = False
     model: str = ""
+    blend: Image.Image | None = None
+
+    @property
+    def region(self) -> Region:
+        """What of the source was repainted, and where on the model's canvas it lay."""
+        return region_of(self.source, self.params)
 
     @property
     def placement(self) -> Placement:
         """How the source maps onto the model's canvas."""
-        assert self.params.size is not None
-        return place(self.source.image.size, self.params.size, self.params.resize_mode)
+        return self.region.placement
+
+    @property
+    def placed(self) -> Image.Image:
+        """The source, or the part of it that was worked on, as it lay on the model's canvas: RGB at `params.size`."""
+        return _placed(self.source, self.placement)
+
+    @cached_property
+    def generated(self) -> Image.Image:
+        """What is blended into the source: `raw`, with its colours corrected where the recipe asks for it."""
+        return match_colors(self.raw, self.placed) if self.params.color_correction else self.raw
 
     @cached_property
     def image(self) -> Image.Image:
         """The generated pixels blended into the resized source, RGB at `params.size`."""
-        placed, weight = _placed(self.source, self.placement, self.params.mask_blur)
-        return composite(self.raw, placed, weight)
+        weight = _weight(self.region, self.params.mask_blur) if self.blend is None else _unit(self.blend)
+        return composite(self.generated, self.placed, weight)
 
     @property
     def full(self) -> Image.Image:
@@ -69,7 +89,12 @@ class Result:
         """
         if self.steps_run == 0:
             return self.source.image.copy()
-        return self.placement.restore(self.raw, self.source.image, self.source.mask, self.params.mask_blur)
+        region = self.region
+        if self.blend is None:
+            weight = region.full_weight(self.params.mask_blur)
+        else:
+            weight = region.placement.weight_back(_unit(self.blend))
+        return region.placement.restore(self.generated, self.source.image, weight)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -99,12 +124,21 @@ class Result:
 
 
 @lru_cache(maxsize=8)
-def _placed(source: Source, placement: Placement, blur: float) -> tuple[Image.Image, NDArray[np.float32]]:
-    """The resized source and the blend weight, which all grid cells of one size share."""
-    return placement.image(source.image), blend_weight(placement.mask(source.mask), blur)
+def _placed(source: Source, placement: Placement) -> Image.Image:
+    """The resized source, which all grid cells of one size share."""
+    return placement.image(source.image)
 
 
-FACTS = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("params", "raw", "source"))
+@lru_cache(maxsize=8)
+def _weight(region: Region, blur: float) -> NDArray[np.float32]:
+    return region.weight(blur)
+
+
+def _unit(blend: Image.Image) -> NDArray[np.float32]:
+    return np.asarray(np.asarray(blend) / 255, np.float32)
+
+
+FACTS = tuple(f.name for f in dataclasses.fields(Result) if f.name not in ("params", "raw", "source", "blend"))
 
 
 @dataclass(frozen=True)

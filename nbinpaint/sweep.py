@@ -19,6 +19,7 @@ from .errors import InvalidParams
 from .image import load_image, load_mask
 from .mask import check_mask
 from .params import Params, check_names
+from .region import MASK_FIELDS, check_left
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,8 @@ class Source:
 
     Attributes:
         image: RGB picture.
-        mask: uint8 (H, W), 255 = repaint, 0 = keep.
+        mask: uint8 (H, W), 255 = repaint, 0 = keep; what lies between is a strength where a recipe is differential, and
+            otherwise painted from 128 on.
     """
 
     image: Image.Image
@@ -48,17 +50,19 @@ class Source:
             InvalidMask: The mask cannot be read, is empty, or is of another size than the image.
         """
         picture = load_image(image)
-        array = load_mask(mask, size=picture.size)
-        check_mask(array, picture.size)
+        array = load_mask(mask, size=picture.size, grey=True)
+        check_mask(array, picture.size, least=1)
         return cls(picture, array)
 
     @cached_property
+    def image_digest(self) -> str:
+        """SHA-256 over the image's size and pixels, as hexadecimal text."""
+        return hashlib.sha256(repr(self.image.size).encode() + self.image.tobytes()).hexdigest()
+
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 over both pictures' sizes and pixels, as hexadecimal text."""
-        sha = hashlib.sha256(repr(self.image.size).encode())
-        sha.update(self.image.tobytes())
-        sha.update(self.mask.tobytes())
-        return sha.hexdigest()
+        """SHA-256 over both pictures, as hexadecimal text."""
+        return hashlib.sha256(self.image_digest.encode() + self.mask.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +90,8 @@ def result_key(params: Params, source: Source, fingerprint: str) -> str:
         source: Image and mask.
         fingerprint: The engine's.
     """
-    recipe = json.dumps([params.to_dict(), source.digest, fingerprint], sort_keys=True)
+    # Only what differs from the defaults: a parameter that is added one day changes no key.
+    recipe = json.dumps([params.changes(), source.digest, fingerprint], sort_keys=True)
     return hashlib.sha256(recipe.encode()).hexdigest()[:20]
 
 
@@ -120,6 +125,13 @@ class Sweep:
         self.params = params or Params()
         self.axes: Mapping[str, tuple[Any, ...]] = {name: axis_values(specs[name], v) for name, v in axes.items()}
         self.source = Source.load(image, mask)
+        self._check_masks()
+
+    def _check_masks(self) -> None:
+        """Refuse a recipe that leaves nothing of the mask."""
+        chosen = [self.axes.get(name, (self.params.get(name),)) for name in MASK_FIELDS]
+        for values in itertools.product(*chosen):
+            check_left(self.source, self.params.replace(**dict(zip(MASK_FIELDS, values, strict=True))))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -44,11 +44,13 @@ def test_values_become_the_fields_own_type() -> None:
         ({"scheduler": "K_EULR"}, ["scheduler='K_EULR'", "did you mean 'K_EULER'", "'PNDM'"]),
         ({"resize_mode": "squash"}, ["resize_mode='squash'", "'stretch', 'crop', 'fill'"]),
         ({"prompt": 3}, ["prompt=3", "a text"]),
-        ({"masked_content": "fill"}, ["masked_content='fill'", "not available yet", "'original'"]),
         ({"masked_content": "cheese"}, ["masked_content='cheese'", "unknown"]),
-        ({"padding": 32}, ["padding=32", "not available yet"]),
-        ({"soft": True}, ["soft=True", "not available yet"]),
-        ({"sigmas": "karras"}, ["sigmas='karras'", "not available yet", "'default'"]),
+        ({"padding": 300}, ["padding=300", "0 to 256", "None"]),
+        ({"soft": 3}, ["soft=3", "SoftInpainting(...)", "None"]),
+        ({"soft": {"blur": 3}}, ["soft", "'blur'", "preservation"]),
+        ({"soft": {"preservation": 9}}, ["soft_preservation=9", "0 to 8"]),
+        ({"mask_invert": "no"}, ["mask_invert='no'", "True or False"]),
+        ({"sigmas": "karas"}, ["sigmas='karas'", "did you mean 'karras'"]),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(values: dict[str, object], words: list[str]) -> None:

@@ -6,37 +6,23 @@ pipeline does.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import retrieve_latents
 from PIL import Image
 
+from ..fill import fill_masked
 from ..mask import latent_mask
 from ..params import Params
-from ..placement import Placement
+from ..region import Region
 from ..sweep import Source
+from .cache import Kept
 from .models import Model
+from .text import Text, TextEncoder
 
 __all__ = ["Conditioning", "Posterior"]
-
-
-class _Kept:
-    """A cache that forgets what was used longest ago."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._items: OrderedDict[Hashable, Any] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        if key not in self._items:
-            self._items[key] = make()
-        self._items.move_to_end(key)
-        while len(self._items) > self._most:
-            self._items.popitem(last=False)
-        return self._items[key]
 
 
 class Posterior:
@@ -53,59 +39,67 @@ class Posterior:
 
 
 class Conditioning:
-    """Encodes prompts and pictures for one model, once each.
-
-    Attributes:
-        encodes: How many network passes were made, by kind; for benchmarks and tests.
-    """
+    """Encodes prompts and pictures for one model, once each."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._prompts = _Kept(256)
-        self._pictures = _Kept(64)
-        self.encodes = {"prompt": 0, "image": 0}
+        self._text = TextEncoder(model)
+        self._pictures = Kept(64)
+        self._images = 0
 
-    @torch.inference_mode()
-    def prompt(self, text: str) -> torch.Tensor:
-        """Return the text encoder's output, shape (1, tokens, channels)."""
+    @property
+    def encodes(self) -> dict[str, int]:
+        """How many prompts and pictures were encoded; for benchmarks and tests."""
+        return {"prompt": self._text.encodes, "image": self._images}
 
-        def encode() -> torch.Tensor:
-            self.encodes["prompt"] += 1
-            encoded: torch.Tensor = self._model.pipeline.encode_prompt(text, self._model.device, 1, False)[0]
-            return encoded
+    def text(self, params: Params) -> Text:
+        """Return the text rows of one grid cell."""
+        return self._text.rows(params)
 
-        kept: torch.Tensor = self._prompts.get(text, encode)
-        return kept
+    def image(self, source: Source, region: Region, content: str = "original") -> Posterior:
+        """Return the posterior of the source on the model's canvas.
 
-    def rows(self, params: Params) -> torch.Tensor:
-        """Return the text rows of one grid cell: (2, ...) with guidance, negative first, otherwise (1, ...)."""
-        texts = (params.negative_prompt, params.prompt) if params.guided else (params.prompt,)
-        return torch.cat([self.prompt(text) for text in texts])
+        Args:
+            source: Image and mask.
+            region: What of it is repainted.
+            content: "original", or anything else to have the masked part filled from its surroundings first.
+        """
+        placed = region.placement.image
+        if content == "original":
+            return self._posterior((source.image_digest, region.placement), lambda: self._pixels(placed(source.image)))
+        return self._posterior(
+            ("fill", region.key),
+            lambda: self._pixels(fill_masked(placed(source.image), region.placement.mask(region.mask))),
+        )
 
-    def image(self, source: Source, placement: Placement) -> Posterior:
-        """Return the posterior of the resized source."""
-        return self._posterior("image", source, placement)
+    def masked_image(self, source: Source, region: Region, strength: float = 1.0) -> Posterior:
+        """Return the posterior of the source with the mask's pixels taken away, which leaves mid-grey.
 
-    def masked_image(self, source: Source, placement: Placement) -> Posterior:
-        """Return the posterior of the resized source with the mask's pixels set to zero (mid-grey)."""
-        return self._posterior("masked", source, placement)
+        Args:
+            source: Image and mask.
+            region: What of it is repainted.
+            strength: How much of them is taken away, 0 to 1.
+        """
 
-    def mask(self, source: Source, placement: Placement) -> torch.Tensor:
+        def pixels() -> torch.Tensor:
+            whole = self._pixels(region.placement.image(source.image))
+            return whole * (1 - strength * (torch.from_numpy(region.placement.mask(region.mask)) >= 128).float())
+
+        return self._posterior(("masked", region.key, strength), pixels)
+
+    def mask(self, region: Region) -> torch.Tensor:
         """Return the mask on the latent grid, shape (1, 1, h, w): 1 wherever any painted pixel falls in."""
-        grid = torch.from_numpy(latent_mask(placement.mask(source.mask), self._model.factor))
+        grid = torch.from_numpy(latent_mask(region.placement.mask(region.mask), self._model.factor))
         return grid[None, None].to(self._model.device, self._model.dtype)
 
     @torch.inference_mode()
-    def _posterior(self, kind: str, source: Source, placement: Placement) -> Posterior:
+    def _posterior(self, key: tuple[object, ...], pixels: Callable[[], torch.Tensor]) -> Posterior:
         def encode() -> Posterior:
-            self.encodes["image"] += 1
-            pixels = self._pixels(placement.image(source.image))
-            if kind == "masked":
-                pixels = pixels * (torch.from_numpy(placement.mask(source.mask)) < 128)
+            self._images += 1
             vae = self._model.pipeline.vae
-            return Posterior(vae.encode(pixels.to(self._model.device, self._model.dtype)), vae.config.scaling_factor)
+            return Posterior(vae.encode(pixels().to(self._model.device, self._model.dtype)), vae.config.scaling_factor)
 
-        posterior: Posterior = self._pictures.get((kind, source.digest, placement), encode)
+        posterior: Posterior = self._pictures.get(key, encode)
         return posterior
 
     def _pixels(self, image: Image.Image) -> torch.Tensor:

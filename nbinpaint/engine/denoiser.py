@@ -82,13 +82,15 @@ class Denoiser:
         return self._predict(rows[:middle]) + self._predict(rows[middle:])
 
     def _network(self, rows: Sequence[Rows]) -> torch.Tensor:
-        latents, timesteps, text = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        latents, timesteps, text = (torch.cat(parts) for parts in zip(*(r[:3] for r in rows), strict=True))
+        added = {name: torch.cat([r.added[name] for r in rows]) for name in rows[0].added}
         if self._model.device.type != "mps":
             latents = latents.contiguous(memory_format=torch.channels_last)
         out: torch.Tensor = self._model.pipeline.unet(
             latents,
             timesteps.to(self._model.device, non_blocking=True),
             encoder_hidden_states=text,
+            added_cond_kwargs=added or None,
             return_dict=False,
         )[0]
         return out

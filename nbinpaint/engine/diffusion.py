@@ -17,7 +17,7 @@ import torch
 
 from ..errors import NbInpaintError
 from ..params import Params
-from ..placement import place
+from ..region import region_of
 from ..result import Failure, Result
 from ..sweep import GridCell
 from ..vocabulary import Vocabulary
@@ -109,7 +109,9 @@ class DiffusionEngine:
         if any(side % multiple for side in size):
             raise Params.specs()["size"].refuse(size, f"multiples of {multiple} for the model {self.name!r}")
         steps = params.steps_run
-        evaluations, sigma = self._figures(params.replace(seed=0, prompt="", negative_prompt="")) if steps else (0, 0.0)
+        evaluations, sigma = (
+            self._figures(params.replace(seed=0, image_index=0, prompt="", negative_prompt="")) if steps else (0, 0.0)
+        )
         return Plan(params.replace(size=size), steps, evaluations, sigma)
 
     def _measure(self, params: Params) -> tuple[int, float]:
@@ -220,7 +222,7 @@ class DiffusionEngine:
 
     def _untouched(self, cell: GridCell, plan: Plan) -> Result:
         assert plan.params.size is not None
-        placed = place(cell.source.image.size, plan.params.size, plan.params.resize_mode).image(cell.source.image)
+        placed = region_of(cell.source, plan.params).placement.image(cell.source.image)
         return Result(
             params=plan.params,
             raw=placed,

@@ -52,7 +52,7 @@ class Sampler:
         info = SCHEDULER_TABLE[params.scheduler]
         overrides = dict(info.overrides)
         if info.seed_field:
-            overrides[info.seed_field] = params.seed
+            overrides[info.seed_field] = params.noise_seed
         self.scheduler: Any = getattr(diffusers, info.cls).from_config(config, **overrides)
         self.scheduler.set_timesteps(params.steps, device="cpu")
         skipped = (params.steps - params.steps_run) * self.scheduler.order

@@ -7,13 +7,14 @@ same batch is none of its business. The arithmetic and the order of random draws
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 
 from ..params import Params
-from ..placement import place
+from ..region import region_of
 from ..sweep import GridCell
 from .conditioning import Conditioning
 from .models import Model
@@ -30,11 +31,13 @@ class Rows(NamedTuple):
             takes them.
         timesteps: float32 (rows,), on the CPU.
         text: (rows, tokens, channels).
+        added: Further conditions by the name that the network knows them by, each (rows, ...).
     """
 
     latents: torch.Tensor
     timesteps: torch.Tensor
     text: torch.Tensor
+    added: Mapping[str, torch.Tensor]
 
 
 class Trajectory:
@@ -55,20 +58,20 @@ class Trajectory:
         self.done = 0
         self.seconds = 0.0
         self.estimate: torch.Tensor | None = None
-        placement = place(cell.source.image.size, params.size, params.resize_mode)
-        generator = torch.Generator("cpu").manual_seed(params.seed)
+        source, region = cell.source, region_of(cell.source, params)
+        generator = torch.Generator("cpu").manual_seed(params.noise_seed)
         self._sampler = Sampler(params, model.pipeline.scheduler.config, generator)
-        self._text = conditioning.rows(params)
+        self._text = conditioning.text(params)
         self._blends = model.unet_channels == model.latent_channels
-        mask = conditioning.mask(cell.source, placement)
+        mask = conditioning.mask(region)
 
         # The draws, in the pipeline's order: image, noise, masked image, then the sampler's own.
         clean = None
         if params.denoise < 1 or self._blends:
-            clean = conditioning.image(cell.source, placement).sample(generator)
+            clean = conditioning.image(source, region, params.masked_content).sample(generator)
         shape = (1, model.latent_channels, *mask.shape[-2:])
         noise = randn_tensor(shape, generator=generator, device=model.device, dtype=model.dtype)
-        masked = conditioning.masked_image(cell.source, placement).sample(generator)
+        masked = conditioning.masked_image(source, region, params.conditioning_mask_strength).sample(generator)
 
         if params.denoise < 1:
             assert clean is not None
@@ -96,7 +99,7 @@ class Trajectory:
     @property
     def row_count(self) -> int:
         """Rows it needs in a batch: two with guidance, one without."""
-        return len(self._text)
+        return len(self._text.tokens)
 
     def rows(self) -> Rows:
         """Return what the network is to be asked next."""
@@ -105,7 +108,7 @@ class Trajectory:
             scaled = torch.cat([scaled, self._extra], dim=1)
         count = self.row_count
         timestep = self._sampler.timesteps[self.done].float()
-        return Rows(scaled.expand(count, -1, -1, -1), timestep.expand(count), self._text)
+        return Rows(scaled.expand(count, -1, -1, -1), timestep.expand(count), *self._text)
 
     def advance(self, prediction: torch.Tensor, watched: bool = False) -> None:
         """Take the network's answer (rows, channels, h, w) and move one evaluation on.

@@ -91,8 +91,9 @@ def shared_recipe(study: Study) -> str:
     """Say in one line what all grid cells have in common: the prompt, then every field that tells something."""
     always = ("steps", "denoise", "guidance_scale", "seed", "size")
     specs = Params.specs()
-    base = study.plans[0].params.to_dict() | {"size": study.plans[0].params.size}
-    fixed = {name: value for name, value in base.items() if len(study.axes.get(name, ())) < 2}
+    params = study.plans[0].params
+    # Settings within a field are told by the field.
+    fixed = {n: params.get(n) for n, spec in specs.items() if len(study.axes.get(n, ())) < 2 and not spec.within}
     words = [
         f"{specs[name].label} {specs[name].format(value)}"
         for name, value in fixed.items()

@@ -5,6 +5,7 @@
     mask.png        the mask, white = repaint
     images/         the blended pictures; the recipe stands in each file
     raw/            the model's own output before blending
+    blend/          how much of it went into the result, where that does not follow from the mask alone
 
 A file's name ends in the key of its recipe, image, mask and model. A result is found by that key whatever sweep asks
 for it, so that a stopped sweep resumes and grids share what they have in common. Files are written whole or not at all.
@@ -88,6 +89,8 @@ class Store:
         """Write both pictures of a result, the raw one last: it is the sign that all is there."""
         name = f"{_slug(cell)}-{key}.png"
         self._write(self.path / "images" / name, result.png())
+        if result.blend is not None:
+            self._write(self.path / "blend" / name, result.encode(result.blend))
         self._write(self.path / "raw" / name, result.encode(result.raw))
 
     def read_results(self, wanted: Mapping[str, Source]) -> dict[str, Result]:
@@ -132,4 +135,8 @@ def _read_result(file: Path, source: Source) -> Result:
         raw = picture.convert("RGB")
         chunk = read_chunk(picture) or {}
     facts = {name: chunk["facts"][name] for name in FACTS}
-    return Result(params=Params.from_dict(chunk["params"]), raw=raw, source=source, **facts)
+    blend = None
+    if (beside := file.parent.with_name("blend") / file.name).exists():
+        with Image.open(beside) as picture:
+            blend = picture.convert("L")
+    return Result(params=Params.from_dict(chunk["params"]), raw=raw, source=source, blend=blend, **facts)

@@ -113,18 +113,19 @@ class Study:
         self._store.write_index(self._index())
 
     def _index(self) -> dict[str, Any]:
+        specs = Params.specs()
         return {
             "model": self.model,
             "fingerprint": self.fingerprint,
             "params": self.sweep.params.to_dict(),
-            "axes": {name: list(values) for name, values in self.axes.items()},
+            "axes": {name: [specs[name].plain(v) for v in values] for name, values in self.axes.items()},
             "cells": [self._entry(cell) for cell in self.cells],
         }
 
     def _entry(self, cell: GridCell) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "key": self._keys[cell.index],
-            "coordinates": dict(cell.coordinates),
+            "coordinates": {name: Params.specs()[name].plain(v) for name, v in cell.coordinates.items()},
             "state": self.state(cell.index),
             "plan": dataclasses.asdict(self.plans[cell.index]),
         }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import NbInpaintError
+from ..params import Params
 
 if TYPE_CHECKING:
     import pandas
@@ -27,8 +28,8 @@ def to_pandas(study: Study) -> pandas.DataFrame:
         failure = study.failures.get(cell.index)
         size = plan.params.size or (0, 0)
         rows.append(
-            plan.params.to_dict()
-            | {"size": f"{size[0]}x{size[1]}"}
+            {name: spec.plain(plan.params.get(name)) for name, spec in Params.specs().items()}
+            | {"size": f"{size[0]}x{size[1]}", "soft": plan.params.soft is not None}
             | {
                 "state": study.state(cell.index),
                 "steps_run": plan.steps_run,
@@ -56,8 +57,9 @@ def to_xarray(study: Study) -> xarray.DataArray:
     pixels = np.zeros((len(study.cells), size[1], size[0], 3), np.uint8)
     for index, result in study.results.items():
         pixels[index] = np.asarray(result.image)
+    specs = Params.specs()
     coordinates: dict[str, Any] = {
-        name: [str(value) if isinstance(value, tuple) or value is None else value for value in values]
+        name: [v if isinstance(v, (str, int, float)) else specs[name].format(v) for v in values]
         for name, values in study.axes.items()
     }
     return xarray.DataArray(

@@ -246,9 +246,9 @@ class ComparisonGrid(Still, anywidget.AnyWidget):
         study: Study = self.study
         plan, result, specs = study.plans[index], study.results.get(index), Params.specs()
         told = [
-            [spec.label, spec.format(getattr(plan.params, name))]
+            [spec.label, spec.format(plan.params.get(name))]
             for name, spec in specs.items()
-            if name in study.axes or name in _ALWAYS or getattr(plan.params, name) != spec.default
+            if name in study.axes or name in _ALWAYS or plan.params.get(name) != spec.default
         ]
         told.append(["Steps run", f"{plan.steps_run} of {plan.params.steps}"])
         told.append(["Evaluations", str(plan.evaluations)])

@@ -279,8 +279,8 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 def _code(params: Params) -> str:
     """Write a recipe as Python: `nb.Params(prompt="a red apple", steps=30)`."""
-    fields = ((name, getattr(params, name), spec.default) for name, spec in Params.specs().items())
-    return f"nb.Params({', '.join(f'{name}={_literal(value)}' for name, value, default in fields if value != default)})"
+    own = {n: getattr(params, n) for n, spec in Params.specs().items() if not spec.within and n in params.changes()}
+    return f"nb.Params({', '.join(f'{name}={_literal(value)}' for name, value in own.items())})"
 
 
 def _literal(value: Any) -> str:
@@ -289,6 +289,6 @@ def _literal(value: Any) -> str:
 
 def _preset_of(params: Params) -> str:
     for name, preset in PRESETS.items():
-        if all(getattr(params, field) == value for field, value in preset.changes.items()):
+        if all(params.get(field) == value for field, value in preset.changes.items()):
             return name
     return ""

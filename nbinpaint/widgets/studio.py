@@ -408,12 +408,8 @@ _MESSAGES: Mapping[str, Callable[[Studio, Mapping[str, Any]], None]] = {
 
 
 def _fields() -> list[dict[str, Any]]:
-    """What can be an axis: every field that has more than one value to compute."""
-    return [
-        {"name": name, "label": spec.label, "choices": list(spec.available or spec.choices)}
-        for name, spec in Params.specs().items()
-        if spec.kind != "soft" and (spec.available is None or len(spec.available) > 1)
-    ]
+    """What can be an axis: every parameter."""
+    return [{"name": name, "label": spec.label, "choices": list(spec.choices)} for name, spec in Params.specs().items()]
 
 
 def _label(study: Study) -> str:
