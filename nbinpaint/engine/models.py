@@ -5,6 +5,7 @@ The embedded model takes the same path as every other: it is a diffusers folder 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from diffusers import StableDiffusionInpaintPipeline
 
 from ..errors import ModelError
 from ..vocabulary import Vocabulary
+from .families import Family, family_of
 
 __all__ = ["EMBEDDED", "Model", "load_model"]
 
@@ -45,6 +47,17 @@ class Model:
     def vocabulary(self) -> Vocabulary | None:
         """What the model's folder says it was trained on; None where it says nothing."""
         return Vocabulary.read(Path(str(self.pipeline.config.get("_name_or_path", ""))) / "vocabulary.json")
+
+    @cached_property
+    def family(self) -> Family:
+        """What kind of model it is."""
+        return family_of(self.pipeline)
+
+    @cached_property
+    def wide_vae(self) -> Any:
+        """The VAE in float32, for models that overflow in half precision; a copy, so that nobody's numbers change."""
+        vae = self.pipeline.vae
+        return vae if vae.dtype == torch.float32 else copy.deepcopy(vae).float()
 
     @property
     def latent_channels(self) -> int:
@@ -78,12 +91,14 @@ class Model:
     def fingerprint(self) -> str:
         """Names the weights and the number format, by shapes and a sample of each tensor's values."""
         sha = hashlib.sha256(str(self.dtype).encode())
-        for part in ("unet", "vae", "text_encoder"):
-            for name, tensor in sorted(getattr(self.pipeline, part).state_dict().items()):
+        for part in self.family.networks:
+            network = getattr(self.pipeline, part, None)
+            for name, tensor in sorted(network.state_dict().items() if network is not None else ()):
                 flat = tensor.detach().reshape(-1)
                 sample = flat[:: max(1, flat.numel() // 16)].to("cpu", torch.float64)
                 sha.update(f"{part}.{name}{tuple(tensor.shape)}".encode() + sample.numpy().tobytes())
         config = {k: v for k, v in self.pipeline.scheduler.config.items() if not k.startswith("_")}
+        config |= {name: self.pipeline.config.get(name) for name in self.family.settings}
         sha.update(json.dumps(config, sort_keys=True, default=str).encode())
         return sha.hexdigest()[:16]
 

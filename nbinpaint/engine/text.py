@@ -11,7 +11,10 @@ from ..params import Params
 from .cache import Kept
 from .models import Model
 
-__all__ = ["Text", "TextEncoder"]
+__all__ = ["Encoded", "Text", "TextEncoder"]
+
+_SCORES = ((2.5,), (6.0,))
+"""The scores of beauty that SDXL's pipeline tells a refiner: for the negative prompt and for the prompt."""
 
 
 class Text(NamedTuple):
@@ -24,6 +27,18 @@ class Text(NamedTuple):
 
     tokens: torch.Tensor
     added: Mapping[str, torch.Tensor]
+
+
+class Encoded(NamedTuple):
+    """One encoded prompt.
+
+    Attributes:
+        tokens: (1, tokens, channels).
+        pooled: (1, channels), a summary of the prompt; None for models that take none.
+    """
+
+    tokens: torch.Tensor
+    pooled: torch.Tensor | None
 
 
 class TextEncoder:
@@ -40,24 +55,55 @@ class TextEncoder:
 
     def rows(self, params: Params) -> Text:
         """Return the text rows of one grid cell."""
-        texts = (params.negative_prompt, params.prompt) if params.guided else (params.prompt,)
-        return Text(torch.cat([self.prompt(text, params.clip_skip) for text in texts]), {})
+        encoded = [self.prompt(params.prompt, params.clip_skip)]
+        if params.guided:
+            # As in diffusers, the negative prompt skips no layers.
+            encoded.insert(0, _zeros(encoded[0]) if self._zeroes(params) else self.prompt(params.negative_prompt))
+        added = {}
+        if self._model.family.pooled:
+            pooled = torch.cat([row.pooled for row in encoded if row.pooled is not None])
+            added = {"text_embeds": pooled, "time_ids": self._time_ids(params)}
+        return Text(torch.cat([row.tokens for row in encoded]), added)
+
+    def _zeroes(self, params: Params) -> bool:
+        """Whether an empty negative prompt stands for zeros, as `negative_prompt=None` does for the pipeline."""
+        return not params.negative_prompt and bool(self._model.pipeline.config.get("force_zeros_for_empty_prompt"))
+
+    def _time_ids(self, params: Params) -> torch.Tensor:
+        """Return what SDXL is told of the picture, (rows, numbers): its size before cropping, the crop, its size.
+
+        Refiners are told a score of beauty instead of the last; all values are the pipeline's defaults.
+        """
+        assert params.size is not None
+        size = (params.size[1], params.size[0])
+        scored = self._model.pipeline.config.get("requires_aesthetics_score")
+        ends = _SCORES if scored else (size, size)
+        rows = [(*size, 0, 0, *end) for end in (ends if params.guided else ends[1:])]
+        return torch.tensor(rows, dtype=self._model.dtype, device=self._model.device)
 
     @torch.inference_mode()
-    def prompt(self, text: str, clip_skip: int = 0) -> torch.Tensor:
-        """Return the text encoder's output, shape (1, tokens, channels).
+    def prompt(self, text: str, clip_skip: int = 0) -> Encoded:
+        """Return the text encoders' output.
 
         Args:
             text: The prompt.
             clip_skip: Last layers that are left out.
         """
 
-        def encode() -> torch.Tensor:
+        def encode() -> Encoded:
             self.encodes += 1
-            encoded: torch.Tensor = self._model.pipeline.encode_prompt(
-                text, self._model.device, 1, False, clip_skip=clip_skip or None
-            )[0]
-            return encoded
+            encoded = self._model.pipeline.encode_prompt(
+                prompt=text,
+                device=self._model.device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=False,
+                clip_skip=clip_skip or None,
+            )
+            return Encoded(encoded[0], encoded[2] if self._model.family.pooled else None)
 
-        kept: torch.Tensor = self._prompts.get((text, clip_skip), encode)
+        kept: Encoded = self._prompts.get((text, clip_skip), encode)
         return kept
+
+
+def _zeros(row: Encoded) -> Encoded:
+    return Encoded(*(None if part is None else torch.zeros_like(part) for part in row))
