@@ -7,12 +7,32 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderKLQwenImage,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxFillPipeline,
+    FluxTransformer2DModel,
+    QwenImageInpaintPipeline,
+    QwenImageTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3InpaintPipeline,
     StableDiffusionXLInpaintPipeline,
     UNet2DConditionModel,
+    ZImageInpaintPipeline,
+    ZImageTransformer2DModel,
 )
 from models import SCHEDULER, tokenizer
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3Config,
+    Qwen3Model,
+    T5Config,
+    T5EncoderModel,
+)
 
 
 def clip_config(tokens: Any, hidden: int = 16, layers: int = 2, **others: Any) -> CLIPTextConfig:
@@ -76,4 +96,156 @@ def sdxl(unet_channels: int = 9, scored: bool = False, zeros: bool = True, **of_
         requires_aesthetics_score=scored,
         force_zeros_for_empty_prompt=zeros,
         add_watermarker=False,
+    )
+
+
+def clip(projection: int | None = None) -> Any:
+    tokens = tokenizer()
+    if projection is None:
+        return CLIPTextModel(clip_config(tokens)).eval()
+    return CLIPTextModelWithProjection(clip_config(tokens, projection_dim=projection)).eval()
+
+
+def t5() -> Any:
+    config = T5Config(vocab_size=len(tokenizer()), d_model=32, d_kv=8, d_ff=16, num_layers=1, num_heads=4)
+    return T5EncoderModel(config).eval()
+
+
+def flow(**options: Any) -> FlowMatchEulerDiscreteScheduler:
+    return FlowMatchEulerDiscreteScheduler(**({"shift": 3.0} | options))
+
+
+def sd3(**options: Any) -> Any:
+    torch.manual_seed(3)
+    transformer = SD3Transformer2DModel(
+        sample_size=16,
+        patch_size=2,
+        in_channels=16,
+        out_channels=16,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        caption_projection_dim=16,
+        pooled_projection_dim=16,
+        pos_embed_max_size=32,
+    )
+    return StableDiffusion3InpaintPipeline(
+        transformer=transformer.eval(),
+        scheduler=flow(**options),
+        vae=vae(16, shift_factor=0.06).eval(),
+        text_encoder=clip(8),
+        tokenizer=tokenizer(),
+        text_encoder_2=clip(8),
+        tokenizer_2=tokenizer(),
+        text_encoder_3=None,
+        tokenizer_3=None,
+    )
+
+
+def flux(cls: Any = FluxFillPipeline, channels: int = 48) -> Any:
+    """Flux Fill, or another Flux pipeline with as many channels as its transformer takes: 16 where it sees no mask."""
+    torch.manual_seed(4)
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=channels,
+        out_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=16,
+        axes_dims_rope=(4, 4, 8),
+        guidance_embeds=True,
+    )
+    return cls(
+        scheduler=flow(use_dynamic_shifting=True),
+        vae=vae(4, shift_factor=0.06).eval(),
+        text_encoder=clip(),
+        tokenizer=tokenizer(),
+        text_encoder_2=t5(),
+        tokenizer_2=tokenizer(),
+        transformer=transformer.eval(),
+    )
+
+
+def qwen_image() -> Any:
+    torch.manual_seed(5)
+    transformer = QwenImageTransformer2DModel(
+        patch_size=2,
+        in_channels=16,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        axes_dims_rope=(8, 4, 4),
+    )
+    vae = AutoencoderKLQwenImage(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 2],
+        num_res_blocks=1,
+        temperal_downsample=[False],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    )
+    text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = Qwen2_5_VLConfig(
+        text_config=text
+        | {
+            "num_key_value_heads": 2,
+            "vocab_size": len(tokenizer()),
+            "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"},
+        },
+        vision_config={"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16},
+    )
+    return QwenImageInpaintPipeline(
+        scheduler=flow(use_dynamic_shifting=True, shift_terminal=0.02),
+        vae=vae.eval(),
+        text_encoder=Qwen2_5_VLForConditionalGeneration(config).eval(),
+        tokenizer=tokenizer(),
+        transformer=transformer.eval(),
+    )
+
+
+def z_image() -> Any:
+    torch.manual_seed(6)
+    tokens = tokenizer()
+    tokens.chat_template = "{{ messages[0]['content'] }}"
+    transformer = ZImageTransformer2DModel(
+        all_patch_size=(2,),
+        all_f_patch_size=(1,),
+        in_channels=16,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        qk_norm=True,
+        cap_feat_dim=16,
+        rope_theta=256.0,
+        t_scale=1000.0,
+        axes_dims=[8, 4, 4],
+        axes_lens=[256, 32, 32],
+    )
+    text = Qwen3Config(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        vocab_size=len(tokens),
+        head_dim=8,
+    )
+    # The real one leaves these to be loaded.
+    for name in ("x_pad_token", "cap_pad_token"):
+        torch.nn.init.zeros_(getattr(transformer, name))
+    return ZImageInpaintPipeline(
+        scheduler=flow(),
+        vae=vae(16, shift_factor=0.06).eval(),
+        text_encoder=Qwen3Model(text).eval(),
+        tokenizer=tokens,
+        transformer=transformer.eval(),
     )
