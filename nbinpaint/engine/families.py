@@ -93,7 +93,6 @@ def unscaled(model: Model, latents: torch.Tensor) -> torch.Tensor:
     config = model.pipeline.vae.config
     mean, std = config.get("latents_mean"), config.get("latents_std")
     if not model.family.normalises or mean is None or std is None:
-        return latents / config.scaling_factor
+        return latents / float(config.scaling_factor)
     mean, std = (torch.tensor(v).view(1, -1, 1, 1).to(latents.device, latents.dtype) for v in (mean, std))
-    normalised: torch.Tensor = latents * std / config.scaling_factor + mean
-    return normalised
+    return torch.add(latents * std / float(config.scaling_factor), mean)

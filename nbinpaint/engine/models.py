@@ -6,8 +6,6 @@ The embedded model takes the same path as every other: it is a diffusers folder 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +18,7 @@ from diffusers import StableDiffusionInpaintPipeline
 from ..errors import ModelError
 from ..vocabulary import Vocabulary
 from .families import Family, family_of
+from .fingerprint import fingerprint
 
 __all__ = ["EMBEDDED", "Model", "load_model"]
 
@@ -90,17 +89,8 @@ class Model:
     @cached_property
     def fingerprint(self) -> str:
         """Names the weights and the number format, by shapes and a sample of each tensor's values."""
-        sha = hashlib.sha256(str(self.dtype).encode())
-        for part in self.family.networks:
-            network = getattr(self.pipeline, part, None)
-            for name, tensor in sorted(network.state_dict().items() if network is not None else ()):
-                flat = tensor.detach().reshape(-1)
-                sample = flat[:: max(1, flat.numel() // 16)].to("cpu", torch.float64)
-                sha.update(f"{part}.{name}{tuple(tensor.shape)}".encode() + sample.numpy().tobytes())
-        config = {k: v for k, v in self.pipeline.scheduler.config.items() if not k.startswith("_")}
-        config |= {name: self.pipeline.config.get(name) for name in self.family.settings}
-        sha.update(json.dumps(config, sort_keys=True, default=str).encode())
-        return sha.hexdigest()[:16]
+        settings = {name: self.pipeline.config.get(name) for name in self.family.settings}
+        return fingerprint(self.pipeline, self.family.networks, str(self.dtype), settings)
 
 
 def load_model(

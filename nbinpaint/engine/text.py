@@ -106,4 +106,4 @@ class TextEncoder:
 
 
 def _zeros(row: Encoded) -> Encoded:
-    return Encoded(*(None if part is None else torch.zeros_like(part) for part in row))
+    return Encoded(torch.zeros_like(row.tokens), None if row.pooled is None else torch.zeros_like(row.pooled))
