@@ -63,11 +63,10 @@ def recipe(family: str, **changes: Any) -> nb.Params:
 
 def direct(family: str, params: nb.Params, **arguments: Any) -> np.ndarray:
     """The picture of a plain call of the same pipeline, the scheduler changed as diffusers' guides say."""
-    make, options = MAKERS[family]
+    _, options = MAKERS[family]
     pipeline = copy.copy(engine_of(family)._pipeline)
-    pipeline.scheduler = getattr(diffusers, SCHEDULER_TABLE[params.scheduler].cls).from_config(
-        pipeline.scheduler.config
-    )
+    scheduler = getattr(diffusers, SCHEDULER_TABLE[params.scheduler].cls)
+    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     (picture,) = pipeline(
         prompt=params.prompt,

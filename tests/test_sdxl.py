@@ -149,6 +149,18 @@ def test_raw_is_the_pipelines_picture_and_there_is_no_safety_checker() -> None:
     assert not result.flagged
 
 
+def test_a_watermark_that_the_pipeline_adds_is_in_the_picture() -> None:
+    class Flip:
+        def apply_watermark(self, values: torch.Tensor) -> torch.Tensor:
+            return -values
+
+    engine = engine_of(sdxl())
+    plain = nb.inpaint(SOURCE.image, SOURCE.mask, BASE, engine=engine)
+    engine.model.pipeline.watermark = Flip()
+    marked = nb.inpaint(SOURCE.image, SOURCE.mask, BASE, engine=engine)
+    assert np.abs(np.asarray(marked.raw, int) + np.asarray(plain.raw) - 255).max() <= 1
+
+
 @pytest.mark.filterwarnings("ignore:.upcast_vae. is deprecated:FutureWarning")  # what the pipeline itself calls
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_vae_that_overflows_in_half_precision_runs_in_single(dtype: torch.dtype) -> None:
