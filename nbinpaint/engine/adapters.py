@@ -15,7 +15,7 @@ import torch
 from ..errors import ModelError
 from . import hub
 from .classes import keeps_vae_exact
-from .devices import name_of
+from .devices import is_out_of_memory, name_of
 from .folders import Found
 from .places import Place
 from .weights import choose, listing, shapes, wanted
@@ -207,25 +207,27 @@ def fuse(pipeline: Any, loras: Sequence[Lora]) -> None:
         return
     if not hasattr(pipeline, "load_lora_weights"):
         raise ModelError(f"lora= cannot be used with this model: a {type(pipeline).__name__} takes no LoRA")
-    names = [f"lora_{i}" for i in range(len(loras))]
-    for name, lora in zip(names, loras, strict=True):
+    for lora in loras:
         misfit = ModelError(
             f"lora={str(lora.file)!r} does not fit this model: it was trained on a model of another family"
         )
         try:
             pipeline.load_lora_weights(
-                str(lora.file.parent), weight_name=lora.file.name, adapter_name=name, local_files_only=True
+                str(lora.file.parent), weight_name=lora.file.name, adapter_name="lora", local_files_only=True
             )
-        except Exception:
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise misfit from None
-        if not any(name in held for held in pipeline.get_list_adapters().values()):
+        held = sorted(pipeline.get_list_adapters())
+        if not held:
             raise misfit
-    held = pipeline.get_list_adapters()
-    pipeline.set_adapters(names, [lora.weight for lora in loras])
-    pipeline.fuse_lora(components=sorted(held), adapter_names=names)
-    pipeline.unload_lora_weights()
-    for part in held:
-        broken = [n for n, p in getattr(pipeline, part).named_parameters() if not bool(torch.isfinite(p).all())]
-        if broken:
-            dtype = name_of(pipeline.dtype)
-            raise ModelError(f"lora= leaves the range of {dtype} in {part}.{broken[0]}: use smaller weights")
+        pipeline.set_adapters(["lora"], [lora.weight])
+        pipeline.fuse_lora(components=held)
+        pipeline.unload_lora_weights()
+        for part in held:
+            if not all(bool(torch.isfinite(p).all()) for p in getattr(pipeline, part).parameters()):
+                raise ModelError(
+                    f"lora={str(lora.file)!r} leaves the range of {name_of(pipeline.dtype)} in the {part}: "
+                    "give it a smaller weight"
+                )

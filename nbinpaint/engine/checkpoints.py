@@ -6,7 +6,6 @@ configuration of a model of the same family, which is a few small files.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -18,16 +17,18 @@ import diffusers
 from ..errors import ModelError
 from . import hub
 from .calm import LoadingBar
+from .classes import BATCHED
 from .devices import check_memory, find_dtype
-from .folders import INDEX, Found, without_checker
+from .folders import INDEX, Found, read_json, without_checker
 from .places import Place
 from .request import Request
-from .weights import components, shapes
+from .weights import components, described, listing, shapes
 
 __all__ = ["FAMILIES", "FileModel", "find_file"]
 
 _INPUT = "model.diffusion_model.input_blocks.0.0.weight"
 _CONFIGS = (".json", ".txt", ".model")
+_UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}
 
 
 @dataclass(frozen=True)
@@ -136,11 +137,14 @@ def find_file(request: Request) -> FileModel:
     check_memory(place.label, sum(map(prod, keys.values())) * dtype.itemsize, dtype, request.device)
     folder = _config_folder(place, family, channels, request.config)
     found = FileModel(folder, getattr(diffusers, family.pipeline), dtype, file)
-    described = found.config("unet").get("in_channels")
-    if described != channels:
-        name = request.config.name if request.config else str(folder)
+    name = request.config.name if request.config else str(folder)
+    kind = (read_json(folder / INDEX) or {}).get("_class_name")
+    if BATCHED.get(str(kind)) != family.pipeline:
+        raise ModelError(f"config={name!r} is of a {kind}, and {file.name} is {family.name}: give one of its kind")
+    takes = found.config("unet").get("in_channels")
+    if takes != channels:
         raise ModelError(
-            f"config={name!r} describes a model with {described} input channels, and {file.name} has {channels}: "
+            f"config={name!r} describes a model with {takes} input channels, and {file.name} has {channels}: "
             f"give the config of {'an inpainting' if channels == 9 else 'a base'} model"
         )
     return found
@@ -182,5 +186,7 @@ def _fetched(place: Place) -> Path:
 
 
 def _complete(folder: Path) -> bool:
-    index = json.loads((folder / INDEX).read_text("utf-8"))
-    return all(any((folder / part).glob("*.json")) for part in components(index) if part != "safety_checker")
+    index = read_json(folder / INDEX) or {}
+    files = list(listing(folder))
+    parts = components(index).items()
+    return all(described(files, part, kind) for part, kind in parts if part not in _UNUSED)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     LocalEntryNotFoundError,
@@ -99,12 +98,14 @@ def fetch(place: Place, file: str) -> Path:
     assert place.repo is not None
     if found := cached(place.repo, file):
         return found
-    if _offline():
-        raise _unreachable(place, "HF_HUB_OFFLINE is set")
+    # The client tries a single file again and again for half a minute; the listing answers at once.
+    if file not in (files := offered(place)):
+        like = [name for name in files if name.endswith(Path(file).suffix)][:5]
+        raise place.error(f"has no file {file!r}; it has {', '.join(like) or 'none of that kind'}")
     try:
         return Path(hf_hub_download(place.repo, file, etag_timeout=_PATIENCE))
     except Exception as error:
-        raise _explained(place, error, file) from None
+        raise _explained(place, error) from None
 
 
 def _unreachable(place: Place, reason: str) -> HubUnreachable:
@@ -115,7 +116,7 @@ def _unreachable(place: Place, reason: str) -> HubUnreachable:
     )
 
 
-def _explained(place: Place, error: Exception, file: str = "") -> ModelError:
+def _explained(place: Place, error: Exception) -> ModelError:
     """Say what a failure of the hub's client means for a person."""
     page = f"{constants.ENDPOINT}/{place.repo}"
     status = getattr(getattr(error, "response", None), "status_code", None)
@@ -129,8 +130,6 @@ def _explained(place: Place, error: Exception, file: str = "") -> ModelError:
         return place.error(f"has no main revision on the model hub: see {page}")
     if isinstance(error, LocalEntryNotFoundError):
         return _unreachable(place, _first_line(error.__cause__ or error))
-    if isinstance(error, EntryNotFoundError):
-        return place.error(f"has no file {file!r}: see {page}/tree/main for what is there")
     if isinstance(error, HfHubHTTPError) and status is not None:
         return HubUnreachable(str(place.error(f"was not given out by the hub (status {status}): try again later")))
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

@@ -23,6 +23,7 @@ __all__ = [
     "Wanted",
     "choose",
     "components",
+    "described",
     "header",
     "listing",
     "shapes",
@@ -36,6 +37,7 @@ _WEIGHTS = re.compile(
     r"(?:-\d{5}-of-(?P<parts>\d{5}))?(?:\.(?P<old_variant>\w+))?\.(?P<kind>safetensors|bin)"
 )
 _WEIGHTLESS = ("Tokenizer", "Scheduler", "Processor", "FeatureExtractor")
+_WORDS = {"tokenizer.json", "vocab.json", "vocab.txt"}
 _HALF = ("fp16", "bf16")
 
 
@@ -124,8 +126,7 @@ def choose(files: Iterable[str], parts: Mapping[str, str], order: Sequence[str |
         order: Variants, the best first.
     """
     files = list(files)
-    folders = {file.partition("/")[0] for file in files}
-    if not parts.keys() <= folders:
+    if any(_weightless(kind) and not described(files, part, kind) for part, kind in parts.items()):
         return None
     sets = {part: _by_variant(files, part) for part, kind in parts.items() if not _weightless(kind)}
     for variant in order:
@@ -135,6 +136,14 @@ def choose(files: Iterable[str], parts: Mapping[str, str], order: Sequence[str |
         if all(used[part] in found for part, found in sets.items()):
             return Choice(variant, {part: (used[part], found[used[part]]) for part, found in sets.items()})
     return None
+
+
+def described(files: Iterable[str], part: str, kind: str) -> bool:
+    """Say whether a part is complete but for its weights: a tokenizer's words are there, anything else's settings."""
+    inside = [name for folder, _, name in (file.rpartition("/") for file in files) if folder == part]
+    if "Tokenizer" in kind:
+        return any(name in _WORDS or name.endswith((".model", ".tiktoken")) for name in inside)
+    return any(name.endswith("config.json") for name in inside)
 
 
 def _weightless(kind: str) -> bool:
