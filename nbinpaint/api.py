@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["inpaint", "load_engine", "run", "start"]
 
 _loaded: WeakValueDictionary[tuple[Hashable, int | None], DiffusionEngine] = WeakValueDictionary()
-_loading = threading.Lock()
+_loading: dict[Hashable, threading.Lock] = {}
 _default: list[DiffusionEngine] = []
 
 
@@ -76,9 +76,10 @@ def load_engine(
         lora=lora,
         config=config,
     )
+    key = request.identity, rows
     # Whoever asks for a model that another thread is loading waits for it, instead of loading it as well.
-    with _loading:
-        engine = _loaded.get((request.identity, rows))
+    with _loading.setdefault(key, threading.Lock()):
+        engine = _loaded.get(key)
         if engine is None:
             loaded = load(request, progress)
             engine = DiffusionEngine(loaded, rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,11 @@ def copy(plain: Path, tmp_path: Path) -> Path:
 def test_a_folder_keeps_the_dots_of_its_name(plain: Path) -> None:
     assert load(plain).name == "small-1.5"
     assert load("embedded").name == "embedded"
+
+
+def test_the_folder_one_is_in_has_its_name_too(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(plain)
+    assert locate(".").label == "small-1.5"
 
 
 @pytest.mark.parametrize(
@@ -739,6 +745,21 @@ def test_the_same_model_is_loaded_once_however_it_is_spelt(
             assert nb.load_engine(**{"device": "cpu", **options, **others}) is engine
     for others in ({"dtype": "float64"}, {"lora": {lora: 0.5}}, {"vae": None}, {"rows": 4}, {"safety_checker": False}):
         assert nb.load_engine(plain, device="cpu", **{**options, **others}) is not engine
+
+
+def test_two_who_ask_at_once_get_one_engine(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_once, loads = models._load, []
+
+    def count(*args: Any) -> models.Model:
+        loads.append(args)
+        return load_once(*args)
+
+    monkeypatch.setattr(models, "_load", count)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(nb.load_engine, plain, device="cpu", dtype="bfloat16", progress=False) for _ in range(4)]
+        engines = [future.result() for future in asked]
+    assert len(loads) == 1
+    assert len(set(map(id, engines))) == 1
 
 
 def test_a_model_whose_files_have_changed_is_loaded_anew(copy: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import diffusers.utils.logging as diffusers_logging
@@ -18,10 +19,43 @@ __all__ = ["LoadingBar", "calm"]
 BAR_AFTER = 0.5
 """Seconds before a bar shows: what is quicker needs none."""
 
-# What follows switches settings of whole libraries, so one thread at a time.
-_lock = threading.RLock()
 _LOGS: tuple[Any, ...] = (diffusers_logging, transformers_logging, hub_logging)
 _BARS: tuple[Any, ...] = (diffusers_logging, transformers_logging)
+# Above errors: what goes wrong is raised, in words that say what to do.
+_SILENT = 50
+
+
+class _Calm:
+    """The switches, which are those of whole libraries: the first who loads turns them, the last turns them back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._undo: list[Callable[[], object]] = []
+
+    def enter(self, progress: bool) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users > 1:
+                return
+            self._undo = [partial(log.set_verbosity, log.get_verbosity()) for log in _LOGS]
+            self._undo += [log.enable_progress_bar for log in _BARS if log.is_progress_bar_enabled()]
+            for log in _LOGS:
+                log.set_verbosity(_SILENT)
+            for log in _BARS:
+                log.disable_progress_bar()
+            if not progress and not are_progress_bars_disabled():
+                self._undo.append(enable_progress_bars)
+                disable_progress_bars()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            while not self._users and self._undo:
+                self._undo.pop()()
+
+
+_calm = _Calm()
 
 
 @contextmanager
@@ -31,27 +65,11 @@ def calm(progress: bool) -> Iterator[None]:
     Args:
         progress: True leaves the bars of downloads as they are.
     """
-    with _lock:
-        levels = [log.get_verbosity() for log in _LOGS]
-        bars = [log.is_progress_bar_enabled() for log in _BARS]
-        downloads = not are_progress_bars_disabled()
-        try:
-            for log in _LOGS:
-                # Above errors: what goes wrong is raised, in words that say what to do.
-                log.set_verbosity(50)
-            for log in _BARS:
-                log.disable_progress_bar()
-            if downloads and not progress:
-                disable_progress_bars()
-            yield
-        finally:
-            for log, level in zip(_LOGS, levels, strict=True):
-                log.set_verbosity(level)
-            for log, shown in zip(_BARS, bars, strict=True):
-                if shown:
-                    log.enable_progress_bar()
-            if downloads and not progress:
-                enable_progress_bars()
+    _calm.enter(progress)
+    try:
+        yield
+    finally:
+        _calm.leave()
 
 
 class LoadingBar:

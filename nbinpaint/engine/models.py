@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,9 @@ from .reasons import explain
 from .request import LoraNames, Request
 
 __all__ = ["EMBEDDED", "Model", "load", "load_model"]
+
+# The libraries below build networks in ways that a second thread would disturb; downloads go on side by side.
+_reading = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +186,7 @@ def _load(request: Request, progress: bool) -> Model:
     ):
         vae = VaeFiles(place, "AutoencoderKL", found.file)
     given: dict[str, Any] = {} if request.safety_checker else without_checker(found.pipeline)
-    with LoadingBar(place.label, found.parts + bool(vae) + bool(loras) + 1, progress) as bar:
+    with _reading, LoadingBar(place.label, found.parts + bool(vae) + bool(loras) + 1, progress) as bar:
         if vae:
             with bar.part("vae"):
                 given["vae"] = read_vae(vae, found)

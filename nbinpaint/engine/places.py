@@ -56,7 +56,7 @@ class Place:
         """What people call it: the last part of the name, without the ending of a file."""
         if self.path == EMBEDDED:
             return "embedded"
-        path = Path(self.inside or self.repo or self.path or self.name)
+        path = self.path.absolute() if self.path else Path(self.inside or self.repo or self.name)
         return path.stem if path.suffix in _FILES else path.name
 
     @property
@@ -64,8 +64,8 @@ class Place:
         """The same for every spelling of one place, another after its files have changed."""
         if self.path is None:
             return f"{self.repo}/{self.inside or ''}", 0
-        files = [self.path] if self.path.is_file() else [f for f in self.path.rglob("*") if f.is_file()]
-        return str(self.path.resolve()), max((f.stat().st_mtime_ns for f in files), default=0)
+        files = [self.path, *self.path.glob("*"), *self.path.glob("*/*")]
+        return str(self.path.resolve()), max(file.stat().st_mtime_ns for file in files)
 
     def error(self, problem: str) -> ModelError:
         """Return an error about what is there."""
