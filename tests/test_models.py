@@ -260,6 +260,28 @@ def test_what_does_not_inpaint_is_refused_before_it_is_loaded(kind: Any, words: 
     refused(*words, model=copy)
 
 
+def test_the_safety_checker_is_there_unless_left_out(copy: Path) -> None:
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessor
+
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    checker = StableDiffusionSafetyChecker(
+        CLIPConfig(text_config=small, vision_config={**small, "image_size": 28, "patch_size": 14}, projection_dim=16)
+    )
+    checker.save_pretrained(copy / "safety_checker")
+    CLIPImageProcessor().save_pretrained(copy / "feature_extractor")
+    edit_json(
+        copy / "model_index.json",
+        safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"],
+        feature_extractor=["transformers", "CLIPImageProcessor"],
+        requires_safety_checker=True,
+    )
+    assert type(load(copy).pipeline.safety_checker) is StableDiffusionSafetyChecker
+    shutil.rmtree(copy / "safety_checker")
+    refused("lacks files of safety_checker", model=copy)
+    assert load(copy, safety_checker=False).pipeline.safety_checker is None
+
+
 # The hub
 
 
