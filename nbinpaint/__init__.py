@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .metadata import read_params
     from .params import Params
     from .pictures import sample, samples
+    from .prompts import PromptOrder, SearchReplace
     from .result import Failure, Result
     from .schedulers import ALL_SCHEDULERS, SCHEDULERS
     from .soft import SoftInpainting
@@ -42,8 +43,10 @@ _HOMES = {
     "ModelError": "errors",
     "NbInpaintError": "errors",
     "Params": "params",
+    "PromptOrder": "prompts",
     "Result": "result",
     "SCHEDULERS": "schedulers",
+    "SearchReplace": "prompts",
     "SoftInpainting": "soft",
     "Study": "study",
     "Sweep": "sweep",
@@ -63,6 +66,8 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "Params",
     "SoftInpainting",
     "Sweep",
+    "SearchReplace",
+    "PromptOrder",
     "GridCell",
     "SCHEDULERS",
     "ALL_SCHEDULERS",

@@ -10,6 +10,7 @@ import torch
 from ..params import Params
 from .cache import Kept
 from .models import Model
+from .prompting import Layers, encoded, weighted
 
 __all__ = ["Text", "TextEncoder"]
 
@@ -40,24 +41,30 @@ class TextEncoder:
 
     def rows(self, params: Params) -> Text:
         """Return the text rows of one grid cell."""
-        texts = (params.negative_prompt, params.prompt) if params.guided else (params.prompt,)
-        return Text(torch.cat([self.prompt(text, params.clip_skip) for text in texts]), {})
+        # As in diffusers, layers are left out for the prompt only.
+        prompts = [self.prompt(params.prompt, params.clip_skip, params.prompt_weighting)]
+        if params.guided:
+            prompts.insert(0, self.prompt(params.negative_prompt, 0, params.prompt_weighting))
+        return Text(torch.cat(prompts), {})
 
     @torch.inference_mode()
-    def prompt(self, text: str, clip_skip: int = 0) -> torch.Tensor:
+    def prompt(self, text: str, clip_skip: int = 0, weighting: str = "none") -> torch.Tensor:
         """Return the text encoder's output, shape (1, tokens, channels).
 
         Args:
             text: The prompt.
             clip_skip: Last layers that are left out.
+            weighting: "compel" reads weights in the prompt.
         """
 
         def encode() -> torch.Tensor:
             self.encodes += 1
-            encoded: torch.Tensor = self._model.pipeline.encode_prompt(
-                text, self._model.device, 1, False, clip_skip=clip_skip or None
-            )[0]
-            return encoded
+            pipeline = self._model.pipeline
+            if weighting == "compel" or clip_skip:
+                way = weighted if weighting == "compel" else encoded
+                return way(pipeline.tokenizer, Layers(pipeline.text_encoder, clip_skip + 1), text)
+            row: torch.Tensor = pipeline.encode_prompt(text, self._model.device, 1, False)[0]
+            return row
 
-        kept: torch.Tensor = self._prompts.get((text, clip_skip), encode)
+        kept: torch.Tensor = self._prompts.get((text, clip_skip, weighting), encode)
         return kept
