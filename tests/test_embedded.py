@@ -57,7 +57,7 @@ def test_it_loads_in_every_number_format_and_offline(dtype: str) -> None:
     engine = nb.load_engine("embedded", device="cpu", dtype=dtype)
     assert str(engine.model.dtype) == f"torch.{dtype}"
     assert all(p.dtype == engine.model.dtype for p in engine.model.pipeline.text_encoder.parameters())
-    assert torch.isfinite(engine.conditioning.prompt("a red apple")).all()
+    assert torch.isfinite(engine.conditioning.text(nb.Params(prompt="a red apple")).tokens).all()
 
 
 def test_it_is_small_and_its_card_has_the_measured_figures() -> None:

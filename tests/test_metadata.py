@@ -21,8 +21,6 @@ GREY = Image.new("RGB", (8, 8), "grey")
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=40)
 
 
-
-
 def value_of(name: str) -> st.SearchStrategy:
     """Any value of a field of `Params`, by what its spec says is allowed."""
     spec = nb.Params.specs()[name]
