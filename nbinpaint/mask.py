@@ -14,7 +14,18 @@ from PIL import Image
 
 from .errors import InvalidMask
 
-__all__ = ["blend_weight", "bounding_box", "check_mask", "composite", "grow", "invert", "latent_mask", "share"]
+__all__ = [
+    "blend_weight",
+    "bounding_box",
+    "check_mask",
+    "composite",
+    "grow",
+    "invert",
+    "latent_mask",
+    "latent_share",
+    "share",
+    "soften",
+]
 
 _REACH = 4.0
 """Where the Gaussian is cut off, in sigmas."""
@@ -81,20 +92,29 @@ def blend_weight(mask: NDArray[np.uint8], blur: float | tuple[float, float]) -> 
         blur: Sigma in pixels, or (sigma along x, sigma along y).
     """
     painted = (mask >= 128).astype(np.float32)
+    weight = np.clip(2 * soften(painted, blur), 0, 1)
+    weight[weight < 1 / 512] = 0
+    return np.asarray(np.maximum(weight, painted), np.float32)
+
+
+def soften(values: NDArray[np.float32], blur: float | tuple[float, float]) -> NDArray[np.float32]:
+    """Return values (H, W) under a Gaussian blur that is cut off at four sigmas; edges go on as they end.
+
+    Args:
+        values: float32 (H, W).
+        blur: Sigma in pixels, or (sigma along x, sigma along y).
+    """
     sigmas = (blur, blur) if isinstance(blur, (int, float)) else blur
     reach = [int(np.ceil(_REACH * sigma)) for sigma in sigmas]
     if not any(reach):
-        return painted
-    padded = cv2.copyMakeBorder(painted, reach[1], reach[1], reach[0], reach[0], cv2.BORDER_REPLICATE)
+        return values
+    padded = cv2.copyMakeBorder(values, reach[1], reach[1], reach[0], reach[0], cv2.BORDER_REPLICATE)
     kernels = [
         cv2.getGaussianKernel(2 * r + 1, s if r else 1.0, cv2.CV_32F) for r, s in zip(reach, sigmas, strict=True)
     ]
     blurred = cv2.sepFilter2D(padded, cv2.CV_32F, kernels[0], kernels[1], borderType=cv2.BORDER_REPLICATE)
-    height, width = mask.shape
-    inner = blurred[reach[1] : reach[1] + height, reach[0] : reach[0] + width]
-    weight = np.clip(2 * inner, 0, 1)
-    weight[weight < 1 / 512] = 0
-    return np.asarray(np.maximum(weight, painted), np.float32)
+    height, width = values.shape
+    return np.asarray(blurred[reach[1] : reach[1] + height, reach[0] : reach[0] + width], np.float32)
 
 
 def composite(generated: Image.Image, source: Image.Image, weight: NDArray[np.float32]) -> Image.Image:
@@ -114,13 +134,21 @@ def composite(generated: Image.Image, source: Image.Image, weight: NDArray[np.fl
     return Image.fromarray(whole)
 
 
-def latent_mask(mask: NDArray[np.uint8], factor: int) -> NDArray[np.bool_]:
-    """Return the mask on the latent grid, bool (H / factor, W / factor): True wherever any painted pixel falls in.
+def latent_mask(mask: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Return the mask on the latent grid, uint8 (H / factor, W / factor): the largest value that falls in each place.
 
     Args:
         mask: uint8 (H, W), both sides multiples of `factor`.
         factor: Pixels per latent pixel along one side.
     """
-    height, width = mask.shape
-    blocks = (mask >= 128).reshape(height // factor, factor, width // factor, factor)
-    return np.asarray(blocks.any(axis=(1, 3)))
+    return np.asarray(_blocks(mask, factor).max(axis=(1, 3)))
+
+
+def latent_share(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Return values on the latent grid, float32 (H / factor, W / factor): the mean of what falls in each place."""
+    return np.asarray(_blocks(values, factor).mean(axis=(1, 3)))
+
+
+def _blocks(values: NDArray[Any], factor: int) -> NDArray[Any]:
+    height, width = values.shape
+    return values.reshape(height // factor, factor, width // factor, factor)

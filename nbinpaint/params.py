@@ -266,7 +266,7 @@ class Params:
     def replace(self, **changes: Any) -> Params:
         """Return a recipe with some parameters changed.
 
-        A setting within a field, such as `soft_preservation`, turns the field on.
+        A setting within a field, such as `soft_preservation`, turns the field on, unless the same call turns it off.
 
         Raises:
             InvalidParams: A name is unknown or a value is not allowed.
@@ -277,8 +277,11 @@ class Params:
             if within := _SPECS[name].within:
                 holder = _SPECS[within]
                 assert holder.settings is not None
-                settings = holder.check(own.get(within, getattr(self, within))) or holder.settings()
-                own[within] = dataclasses.replace(settings, **{_SPECS[name].field: value})
+                settings = holder.check(own.get(within, getattr(self, within)))
+                if settings is None and within in changes:
+                    _SPECS[name].check(value)
+                    continue
+                own[within] = dataclasses.replace(settings or holder.settings(), **{_SPECS[name].field: value})
         return dataclasses.replace(self, **own)
 
     def to_dict(self) -> dict[str, Any]:

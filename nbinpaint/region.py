@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidMask
-from .mask import blend_weight, bounding_box, grow, invert
+from .mask import blend_weight, bounding_box, grow, invert, soften
 from .placement import Placement, place, place_part
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ class Region:
     strength: NDArray[np.uint8] | None
     placement: Placement
     key: tuple[object, ...]
+
+    def painted(self, blur: float) -> NDArray[np.float32]:
+        """Return how strongly each pixel of the canvas is painted, float32 (h, w), 0 to 1, under a blur of `blur`."""
+        values = self.mask if self.strength is None else self.strength
+        return soften(np.asarray(self.placement.mask(values) / 255, np.float32), blur)
 
     def weight(self, blur: float) -> NDArray[np.float32]:
         """Return the blend weight on the canvas, float32 (h, w); `blur` is a sigma in canvas pixels."""

@@ -1,4 +1,4 @@
-"""The settings of soft inpainting, as values; what they do stands in `engine/softness.py` and `mask.py`."""
+"""The settings of soft inpainting, as values; what they do stands in `engine/softness.py` and `blend.py`."""
 
 from __future__ import annotations
 

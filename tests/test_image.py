@@ -12,14 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pictures import smooth_image
 from PIL import Image
 
 import nbinpaint as nb
 from nbinpaint import image as image_module
-from nbinpaint.mask import blend_weight
 from nbinpaint.placement import place
 
 RED = (255, 0, 0)
@@ -164,44 +161,6 @@ def test_a_mask_is_read_by_luminance_or_by_what_was_erased() -> None:
         nb.load_mask(grey, size=(5, 1))
     with pytest.raises(nb.InvalidMask, match="no picture"):
         nb.load_mask(b"nothing")
-
-
-SIDES = st.integers(8, 90)
-MODES = st.sampled_from(["stretch", "crop", "fill"])
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    source=st.tuples(SIDES, SIDES),
-    canvas=st.tuples(st.integers(1, 10), st.integers(1, 10)).map(lambda s: (8 * s[0], 8 * s[1])),
-    mode=MODES,
-    blur=st.sampled_from([0.0, 0.4, 1.0, 4.0, 20.0]),
-    data=st.data(),
-)
-def test_outside_the_feathered_mask_every_byte_is_the_sources(
-    source: tuple[int, int], canvas: tuple[int, int], mode: str, blur: float, data: st.DataObject
-) -> None:
-    width, height = source
-    x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
-    x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
-    mask = np.zeros((height, width), np.uint8)
-    mask[y0:y1, x0:x1] = 255
-    photo = smooth_image(width, height, seed=1)
-    placement = place(source, canvas, mode)
-    generated = Image.new("RGB", canvas, (1, 2, 3))
-    full = np.asarray(placement.restore(generated, photo, mask, blur))
-    weight = blend_weight(mask, (blur / placement.scale[0], blur / placement.scale[1]))
-    before = np.asarray(photo)
-    assert full.shape == before.shape
-    assert np.array_equal(full[weight == 0], before[weight == 0])
-    if mode != "crop":
-        assert (full[mask == 255] == (1, 2, 3)).all()
-    assert placement.image(photo).size == canvas
-    placed = placement.mask(mask)
-    assert placed.shape == canvas[::-1]
-    assert set(np.unique(placed)) <= {0, 255}
-    if mode != "crop":
-        assert placed.any(), "a thin stroke has vanished"
 
 
 def test_a_picture_of_the_canvas_size_keeps_its_bytes() -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import retrieve_latents
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..fill import fill_masked
-from ..mask import latent_mask
+from ..mask import latent_mask, latent_share
 from ..params import Params
 from ..region import Region
 from ..sweep import Source
@@ -89,8 +90,19 @@ class Conditioning:
 
     def mask(self, region: Region) -> torch.Tensor:
         """Return the mask on the latent grid, shape (1, 1, h, w): 1 wherever any painted pixel falls in."""
-        grid = torch.from_numpy(latent_mask(region.placement.mask(region.mask), self._model.factor))
-        return grid[None, None].to(self._model.device, self._model.dtype)
+        return self._grid(latent_mask(region.placement.mask(region.mask), self._model.factor) >= 128)
+
+    def strength(self, region: Region) -> torch.Tensor:
+        """Return each latent's own share of the denoise, shape (1, 1, h, w), 0 to 1; 0 where nothing is repainted."""
+        chosen = region.mask if region.strength is None else region.strength
+        return self._grid(latent_mask(region.placement.mask(chosen), self._model.factor) / 255)
+
+    def softness(self, region: Region, blur: float) -> torch.Tensor:
+        """Return how strongly each latent is painted under a blurred mask, shape (1, 1, h, w), 0 to 1."""
+        return self._grid(latent_share(region.painted(blur), self._model.factor))
+
+    def _grid(self, values: NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(values)[None, None].to(self._model.device, self._model.dtype)
 
     @torch.inference_mode()
     def _posterior(self, key: tuple[object, ...], pixels: Callable[[], torch.Tensor]) -> Posterior:

@@ -227,6 +227,7 @@ class DiffusionEngine:
                 seconds=trajectory.seconds + share,
                 flagged=picture.flagged,
                 model=self.name,
+                blend=trajectory.blend(),
             )
             yield Finished(trajectory.cell, result)
 

@@ -14,7 +14,8 @@ import torch
 
 from ..errors import InvalidParams
 from ..params import Params
-from ..schedulers import SCHEDULER_TABLE
+from ..schedulers import ALL_SCHEDULERS, SCHEDULER_TABLE
+from .logs import quiet
 
 __all__ = ["Sampler", "refuse_unusable"]
 
@@ -33,10 +34,22 @@ def refuse_unusable(params: Params, prediction_type: str) -> None:
         raise InvalidParams(
             f"steps={params.steps} is more than scheduler={params.scheduler!r} can hold; allowed: 1 to {info.max_steps}"
         )
+    if params.sigmas != "default" and not _takes(params.scheduler, params.sigmas):
+        able = [name for name in ALL_SCHEDULERS if _takes(name, params.sigmas)]
+        raise InvalidParams(
+            f"sigmas={params.sigmas!r} is not possible with scheduler={params.scheduler!r}; "
+            f"allowed: 'default', or one of the schedulers {', '.join(able)}"
+        )
     if prediction_type not in ("epsilon", "v_prediction", "sample"):
         raise spec.refuse(
             params.scheduler, "models with epsilon or v predictions", f"cannot use {prediction_type!r} models"
         )
+
+
+def _takes(scheduler: str, sigmas: str) -> bool:
+    """Whether a scheduler can space its noise levels so."""
+    made = getattr(diffusers, SCHEDULER_TABLE[scheduler].cls)
+    return f"use_{sigmas}_sigmas" in inspect.signature(made.__init__).parameters
 
 
 class Sampler:
@@ -50,17 +63,29 @@ class Sampler:
 
     def __init__(self, params: Params, config: Any, generator: torch.Generator | None = None) -> None:
         info = SCHEDULER_TABLE[params.scheduler]
+        made = getattr(diffusers, info.cls)
         overrides = dict(info.overrides)
         if info.seed_field:
             overrides[info.seed_field] = params.noise_seed
-        self.scheduler: Any = getattr(diffusers, info.cls).from_config(config, **overrides)
-        self.scheduler.set_timesteps(params.steps, device="cpu")
-        skipped = (params.steps - params.steps_run) * self.scheduler.order
+        if params.sigmas != "default":
+            overrides[f"use_{params.sigmas}_sigmas"] = True
+        steps, skipped = params.steps, params.steps - params.steps_run
+        if params.denoise_by == "noise":
+            with quiet():
+                overrides |= _cut_off(made.from_config(config), params.denoise)
+            steps, skipped = params.steps_run, 0
+        with quiet():
+            self.scheduler: Any = made.from_config(config, **overrides)
+            self.scheduler.set_timesteps(steps, device="cpu")
+        skipped *= self.scheduler.order
         self.timesteps: torch.Tensor = self.scheduler.timesteps[skipped:]
         if hasattr(self.scheduler, "set_begin_index"):
             self.scheduler.set_begin_index(skipped)
+        # Those with a level between two steps tell it only by its timestep.
+        told = hasattr(self.scheduler, "sigmas") and not hasattr(self.scheduler, "sigmas_interpol")
+        self._sigmas: torch.Tensor | None = self.scheduler.sigmas[skipped:] if told else None
         known = inspect.signature(self.scheduler.step).parameters
-        offered = {"eta": 0.0, "generator": generator}
+        offered = {"eta": params.eta, "generator": generator}
         self._extra = {name: value for name, value in offered.items() if name in known}
 
     @property
@@ -74,10 +99,13 @@ class Sampler:
         return self.sigma(0) if len(self.timesteps) else 0.0
 
     def sigma(self, step: int) -> float:
-        """Noise level of timestep number `step`: sigma = sqrt((1 - alpha_bar) / alpha_bar).
+        """Noise level of evaluation number `step`: sigma = sqrt((1 - alpha_bar) / alpha_bar).
 
-        Between whole timesteps log sigma is interpolated (Karras et al. 2022, as k-diffusion's `t_to_sigma` does).
+        Where the scheduler names only timesteps, log sigma is interpolated between whole ones (Karras et al. 2022, as
+        k-diffusion's `t_to_sigma` does).
         """
+        if self._sigmas is not None:
+            return float(self._sigmas[step])
         alphas = self.scheduler.alphas_cumprod.double()
         log_sigmas = ((1 - alphas) / alphas).log() / 2
         t = min(max(float(self.timesteps[step]), 0.0), len(log_sigmas) - 1.0)
@@ -97,12 +125,27 @@ class Sampler:
 
     def clean(self, prediction: torch.Tensor, step: int, latents: torch.Tensor) -> torch.Tensor:
         """Return the clean latents x0 that a prediction amounts to, from x = sqrt(a) x0 + sqrt(1 - a) noise."""
-        alpha = 1 / (1 + self.sigma(step) ** 2)
-        scaled, signal, noise = self.scale(latents, step), math.sqrt(alpha), math.sqrt(1 - alpha)
-        kind = self.scheduler.config.get("prediction_type", "epsilon")
-        if kind == "v_prediction":
+        signal, noise = self._levels(step)
+        scaled = self.scale(latents, step)
+        if self._kind == "v_prediction":
             return signal * scaled - noise * prediction
-        return prediction if kind == "sample" else (scaled - noise * prediction) / signal
+        return prediction if self._kind == "sample" else (scaled - noise * prediction) / signal
+
+    def shift(self, prediction: torch.Tensor, step: int, by: torch.Tensor) -> torch.Tensor:
+        """Return the prediction whose clean latents are those of `prediction` plus `by`."""
+        signal, noise = self._levels(step)
+        if self._kind == "v_prediction":
+            return prediction - by / noise
+        return prediction + by if self._kind == "sample" else prediction - by * (signal / noise)
+
+    @property
+    def _kind(self) -> str:
+        return str(self.scheduler.config.get("prediction_type", "epsilon"))
+
+    def _levels(self, step: int) -> tuple[float, float]:
+        """Shares of signal and noise, sqrt(a) and sqrt(1 - a)."""
+        alpha = 1 / (1 + self.sigma(step) ** 2)
+        return math.sqrt(alpha), math.sqrt(1 - alpha)
 
     def step(self, prediction: torch.Tensor, step: int, latents: torch.Tensor) -> torch.Tensor:
         """Take one step of the sampler."""
@@ -110,3 +153,24 @@ class Sampler:
             prediction, self.timesteps[step], latents, **self._extra, return_dict=False
         )[0]
         return taken
+
+
+def _cut_off(scheduler: Any, denoise: float) -> dict[str, Any]:
+    """Return the configuration of the same noise schedule cut off at a share of its training timesteps.
+
+    All of a scheduler's steps then lie below that noise, and its first stands right at it: at timestep
+    `denoise * num_train_timesteps - 1`, whichever class it is. Spacings that leave out the end ("leading") start at it
+    too ("trailing").
+    """
+    alphas = scheduler.alphas_cumprod.double()
+    last = max(2, round(denoise * len(alphas)))
+    betas = 1 - alphas[:last] / torch.cat([torch.ones(1, dtype=alphas.dtype), alphas[: last - 1]])
+    changes: dict[str, Any] = {"num_train_timesteps": last, "trained_betas": betas.tolist()}
+    known = scheduler.config
+    if known.get("rescale_betas_zero_snr"):
+        changes["rescale_betas_zero_snr"] = False
+    if known.get("timestep_spacing") == "leading":
+        changes["timestep_spacing"] = "trailing"
+    if "original_inference_steps" in known:
+        changes["original_inference_steps"] = min(known["original_inference_steps"], last)
+    return changes
