@@ -1,7 +1,7 @@
 """Show what each control does: a strip of pictures a control, on the embedded model, for docs/controls.md.
 
-    make controls                                     every strip, into docs/images/controls/
-    python -m benchmarks.controls mask_blur eta       only these
+make controls                                     every strip, into docs/images/controls/
+python -m benchmarks.controls mask_blur eta       only these
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import numpy as np
 from PIL import Image
 
 import nbinpaint as nb
-from nbinpaint.report.studies import study_grid
 from nbinpaint.report.sheets import contact_sheet
+from nbinpaint.report.studies import study_grid
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images" / "controls"
 CELL = 128
+WIDEST = 900
 COLOURS = 256
 RED = np.array([235, 64, 52])
 BASE = nb.Params(guidance_scale=3.5, steps=10, scheduler="DDIM", seed=4)
@@ -65,7 +66,7 @@ class Strip:
             column_labels=["source, mask", *grid.column_labels],
             column_title=grid.column_title,
             row_title=grid.row_title,
-            cell=CELL,
+            cell=min(CELL, (WIDEST - 60) // (len(pictures[0]) + 1) - 8),
         )
 
     def _shown(self, picture: Any, at: Mapping[int, nb.Result]) -> Any:
@@ -112,7 +113,9 @@ def wide(image: Image.Image, mask: np.ndarray) -> Picture:
 STRIPS: Mapping[str, Strip] = {
     "prompt": Strip({"prompt": ["a red apple", "a blue car", "a cat", "a yellow star", "a tree"]}),
     "prompt_replace": Strip({"prompt_replace": "red, green, yellow, purple, white"}),
-    "prompt_order": Strip({"prompt_order": "red, blue, white"}, recipe={"prompt": "a red blue white star on the grass"}),
+    "prompt_order": Strip(
+        {"prompt_order": "red, blue, white"}, recipe={"prompt": "a red blue white star on the grass"}
+    ),
     "negative_prompt": Strip({"negative_prompt": ["", "red", "an apple", "grass"]}, recipe={"guidance_scale": 6}),
     "scheduler": Strip({"scheduler": ["DDIM", "K_EULER", "K_EULER_ANCESTRAL", "PNDM", "KLMS"]}, recipe={"steps": 4}),
     "steps": Strip({"steps": [1, 2, 4, 10, 20]}),
@@ -120,7 +123,7 @@ STRIPS: Mapping[str, Strip] = {
     "guidance_scale": Strip({"guidance_scale": [1, 2, 4, 8, 20]}),
     "seed": Strip({"seed": [1, 2, 3, 4, 5]}),
     "image_index": Strip({"image_index": [0, 1, 2, 3]}),
-    "mask_blur": Strip({"mask_blur": [0, 2, 4, 8, 16]}),
+    "mask_blur": Strip({"mask_blur": [0, 2, 4, 8, 16]}, scene="cat"),
     "mask_grow": Strip({"mask_grow": [-12, -6, 0, 6, 12]}),
     "mask_invert": Strip({"mask_invert": [False, True]}),
     "masked_content": Strip(
@@ -160,7 +163,9 @@ def main() -> None:
     for name in names:
         sheet = STRIPS[name].draw(engine).quantize(COLOURS, dither=Image.Dither.NONE)
         sheet.save(IMAGES / f"{name}.png", optimize=True)
-        print(f"{name}: {sheet.width} x {sheet.height}, {(IMAGES / f'{name}.png').stat().st_size // 1000} KB", flush=True)
+        print(
+            f"{name}: {sheet.width} x {sheet.height}, {(IMAGES / f'{name}.png').stat().st_size // 1000} KB", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def differing(prompts: Sequence[str]) -> tuple[str, ...]:
         ('red', 'blue')
     """
     if len(prompts) < 2 or max(map(len, prompts)) <= PLAIN:
-        return tuple(prompts)
+        return tuple(prompt or "nothing" for prompt in prompts)
     words = [prompt.split() for prompt in prompts]
     runs = _runs(words)
     shown = []

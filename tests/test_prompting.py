@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from models import random_pipeline
+from diffusers import StableDiffusionXLPipeline
+from models import random_pipeline, tokenizer
 from pictures import box_mask, smooth_image
+from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 import nbinpaint as nb
 from nbinpaint.engine.diffusion import DiffusionEngine
 from nbinpaint.engine.models import Model
+from nbinpaint.engine.prompting import check_prompting, encode
 
 WEIGHTED = nb.Params(prompt_weighting="compel", prompt="red", negative_prompt="ab")
 
@@ -168,6 +171,47 @@ def test_without_the_package_weights_are_refused_with_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(nb.InvalidParams, match=r"prompt_weighting='compel'.*pip install 'nbinpaint\[compel\]'"):
         engine.plan(WEIGHTED)
+
+
+def sdxl_encoders() -> Model:
+    """As SDXL encodes prompts: two text encoders of three layers; the other networks are left out."""
+    torch.manual_seed(0)
+    parts = random_pipeline(text_layers=3)
+    config = parts.text_encoder.config.to_dict() | {"hidden_size": 24, "intermediate_size": 48, "projection_dim": 8}
+    pipeline = StableDiffusionXLPipeline(
+        vae=None,
+        unet=None,
+        scheduler=parts.scheduler,
+        text_encoder=parts.text_encoder,
+        text_encoder_2=CLIPTextModelWithProjection(CLIPTextConfig(**config)).eval(),
+        tokenizer=parts.tokenizer,
+        tokenizer_2=tokenizer(),
+        add_watermarker=False,
+    ).to(dtype=torch.float64)
+    return Model("two encoders", pipeline, torch.device("cpu"), torch.float64)
+
+
+@pytest.mark.parametrize("clip_skip", [0, 1])
+def test_with_two_text_encoders_weights_act_on_both(clip_skip: int) -> None:
+    model = sdxl_encoders()
+    plain, summary = encode(model, "a red ab", clip_skip)
+    theirs = model.pipeline.encode_prompt(
+        "a red ab", device="cpu", do_classifier_free_guidance=False, clip_skip=clip_skip or None
+    )
+    assert torch.equal(plain, theirs[0])
+    same, same_summary = encode(model, "a red ab", clip_skip, "compel")
+    assert torch.allclose(same, plain, rtol=0, atol=1e-12)
+    weighted, weighted_summary = encode(model, "a (red)1.4 ab", clip_skip, "compel")
+    assert weighted.shape == plain.shape
+    moved = (weighted - plain).abs().amax((0, 1))
+    assert moved[:16].max() > 1e-3
+    assert moved[16:].max() > 1e-3
+    for told in (summary, same_summary, weighted_summary):
+        assert told is not None
+        assert torch.equal(told, theirs[2])
+    check_prompting(WEIGHTED.replace(clip_skip=1), model)
+    with pytest.raises(nb.InvalidParams, match=r"clip_skip=2 leaves no layer.*0 to 1"):
+        check_prompting(nb.Params(clip_skip=2), model)
 
 
 # --- what does not fit ---

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,8 +18,9 @@ from ..errors import InvalidParams
 from ..params import Params
 from .models import Model
 
-__all__ = ["Layers", "check_prompting", "cut_hint", "encoded", "weighted"]
+__all__ = ["Encoded", "Layers", "check_prompting", "cut_hint", "encode"]
 
+_PARTS = ("tokenizer", "text_encoder")
 NAMED = 12
 """Words that a hint names at most."""
 
@@ -57,30 +58,86 @@ class Layers:
         return SimpleNamespace(last_hidden_state=state if self._norm is None else self._norm(state))
 
 
-@torch.inference_mode()
-def encoded(tokenizer: Any, layers: Layers, text: str) -> torch.Tensor:
-    """Encode a prompt as diffusers' pipelines do: padded to the tokenizer's length, what is beyond it cut.
+class Encoded(NamedTuple):
+    """One encoded prompt.
 
-    Returns:
-        Shape (1, tokens, channels).
+    Attributes:
+        tokens: (1, tokens, channels).
+        pooled: (1, channels), a summary of the prompt; None for models that take none.
     """
+
+    tokens: torch.Tensor
+    pooled: torch.Tensor | None
+
+
+@torch.inference_mode()
+def encode(model: Model, text: str, clip_skip: int = 0, weighting: str = "none") -> Encoded:
+    """Encode a prompt as diffusers' pipelines do; what does not fit is cut.
+
+    Args:
+        model: SD 1, SD 2 or SDXL.
+        text: The prompt.
+        clip_skip: Last layers of the text encoder that are left out.
+        weighting: "compel" reads weights such as `a (red)1.4 apple++`; they change the tokens, not the summary.
+    """
+    two = _two(model)
+    if weighting == "none" and (two or not clip_skip):
+        return _theirs(model, text, clip_skip)
+    way = _plain if weighting == "none" else _weighted
+    # SDXL leaves out the last layer of both and takes what comes before the norm.
+    rows = [
+        way(tokenizer, Layers(encoder, clip_skip + (2 if two else 1), normed=not two), text)
+        for tokenizer, encoder in _pairs(model)
+    ]
+    return Encoded(torch.cat(rows, dim=-1), _theirs(model, _words(text), clip_skip).pooled if two else None)
+
+
+def _theirs(model: Model, text: str, clip_skip: int) -> Encoded:
+    """What the pipeline itself makes of a prompt."""
+    made = model.pipeline.encode_prompt(
+        text,
+        device=model.device,
+        num_images_per_prompt=1,
+        do_classifier_free_guidance=False,
+        clip_skip=clip_skip or None,
+    )
+    return Encoded(made[0], made[2] if _two(model) else None)
+
+
+def _two(model: Model) -> bool:
+    """Whether it is SDXL, which has a second text encoder, and in a refiner only that."""
+    return getattr(model.pipeline, "text_encoder_2", None) is not None
+
+
+def _pairs(model: Model) -> list[tuple[Any, Any]]:
+    """The tokenizers and text encoders that are there."""
+    parts = [tuple(getattr(model.pipeline, f"{part}{n}", None) for part in _PARTS) for n in ("", "_2")]
+    return [(tokenizer, encoder) for tokenizer, encoder in parts if encoder is not None]
+
+
+def _plain(tokenizer: Any, layers: Layers, text: str) -> torch.Tensor:
     tokens = tokenizer(text, padding="max_length", truncation=True, return_tensors="pt", verbose=False).input_ids
     state: torch.Tensor = layers(tokens.to(layers.device)).last_hidden_state
     return state
 
 
-@torch.inference_mode()
-def weighted(tokenizer: Any, layers: Layers, text: str) -> torch.Tensor:
-    """Encode a prompt with weights in compel's syntax, such as `a (red)1.4 apple++`; as long as a plain one.
-
-    Returns:
-        Shape (1, tokens, channels), as many tokens as a plain prompt has.
-    """
+def _weighted(tokenizer: Any, layers: Layers, text: str) -> torch.Tensor:
+    """As many tokens as a plain prompt has."""
     from compel import Compel
 
     compel = Compel(tokenizer, layers, dtype_for_device_getter=lambda device: layers.dtype, device=str(layers.device))
     row: torch.Tensor = compel.build_conditioning_tensor(text)
     return row
+
+
+def _words(text: str) -> str:
+    """A prompt without its weights."""
+    from compel import Compel
+
+    parts = [
+        part for prompt in Compel.parse_prompt_string(text).prompts for part in getattr(prompt, "prompts", [prompt])
+    ]
+    return " ".join(child.text for part in parts for child in part.children)
 
 
 # --- before anything runs ---
@@ -92,10 +149,9 @@ def check_prompting(params: Params, model: Model) -> None:
     Raises:
         InvalidParams: Names the field, the value and what is allowed.
     """
-    pipeline = model.pipeline
-    encoders = [e for e in (pipeline.text_encoder, getattr(pipeline, "text_encoder_2", None)) if e is not None]
-    # SDXL leaves the last layer out anyhow.
-    most = min(e.config.num_hidden_layers for e in encoders) - len(encoders)
+    # Of SDXL's encoders the last layer is left out anyhow.
+    least = min(encoder.config.num_hidden_layers for _, encoder in _pairs(model))
+    most = least - (2 if _two(model) else 1)
     if params.clip_skip > most:
         raise Params.specs()["clip_skip"].refuse(
             params.clip_skip, f"0 to {most} for the model {model.name!r}", "leaves no layer of the text encoder"
@@ -106,11 +162,6 @@ def check_prompting(params: Params, model: Model) -> None:
         raise InvalidParams(
             f"prompt_weighting={params.prompt_weighting!r} needs the package compel, which is not installed; "
             "allowed: 'none', or after pip install 'nbinpaint[compel]'"
-        )
-    if len(encoders) > 1:
-        raise InvalidParams(
-            f"prompt_weighting={params.prompt_weighting!r} cannot be used with the model {model.name!r}, which has "
-            "two text encoders; allowed: 'none'"
         )
     for name in ("prompt", "negative_prompt"):
         if problem := _unusable(params.get(name)):

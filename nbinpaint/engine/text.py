@@ -10,7 +10,7 @@ import torch
 from ..params import Params
 from .cache import Kept
 from .models import Model
-from .prompting import Layers, encoded, weighted
+from .prompting import encode
 
 __all__ = ["Text", "TextEncoder"]
 
@@ -57,14 +57,9 @@ class TextEncoder:
             weighting: "compel" reads weights in the prompt.
         """
 
-        def encode() -> torch.Tensor:
+        def make() -> torch.Tensor:
             self.encodes += 1
-            pipeline = self._model.pipeline
-            if weighting == "compel" or clip_skip:
-                way = weighted if weighting == "compel" else encoded
-                return way(pipeline.tokenizer, Layers(pipeline.text_encoder, clip_skip + 1), text)
-            row: torch.Tensor = pipeline.encode_prompt(text, self._model.device, 1, False)[0]
-            return row
+            return encode(self._model, text, clip_skip, weighting).tokens
 
-        kept: torch.Tensor = self._prompts.get((text, clip_skip, weighting), encode)
+        kept: torch.Tensor = self._prompts.get((text, clip_skip, weighting), make)
         return kept
