@@ -60,6 +60,7 @@ class Strip:
         at = {id(result.image): result for result in study}
         pictures = [[self._shown(p, at) for p in line] for line in grid.pictures]
         first = self._cropped(overlay(image, mask))
+        first.thumbnail((CELL, CELL))
         return contact_sheet(
             images=[[first if i == 0 else None, *line] for i, line in enumerate(pictures)],
             row_labels=grid.row_labels if rows else [""],
@@ -97,10 +98,15 @@ def box(x0: int, y0: int, x1: int, y1: int) -> Callable[[Image.Image, np.ndarray
     return change
 
 
-def grey(image: Image.Image, mask: np.ndarray) -> Picture:
-    """A mask that fades from nothing on the left to all on the right."""
-    ramp = np.linspace(0, 255, mask.shape[1])[None, :].repeat(mask.shape[0], 0).round().astype(np.uint8)
-    return image, np.where(mask > 127, ramp, np.uint8(0))
+def fading(x0: int, y0: int, x1: int, y1: int) -> Callable[[Image.Image, np.ndarray], Picture]:
+    """The same image with a box for a mask, from hardly painted on the left to fully on the right."""
+
+    def change(image: Image.Image, mask: np.ndarray) -> Picture:
+        drawn = np.zeros_like(mask)
+        drawn[y0:y1, x0:x1] = np.linspace(8, 255, x1 - x0).round().astype(np.uint8)
+        return image, drawn
+
+    return change
 
 
 def wide(image: Image.Image, mask: np.ndarray) -> Picture:
@@ -109,6 +115,13 @@ def wide(image: Image.Image, mask: np.ndarray) -> Picture:
     part = (0, height // 4, width, 3 * height // 4)
     return image.crop(part), mask[part[1] : part[3]]
 
+
+OVER_HOUSE: Mapping[str, Any] = {
+    "recipe": {"prompt": "a blue square on the grass"},
+    "change": fading(4, 68, 132, 184),
+    "view": "full",
+    "crop": (0, 56, 140, 196),
+}
 
 STRIPS: Mapping[str, Strip] = {
     "prompt": Strip({"prompt": ["a red apple", "a blue car", "a cat", "a yellow star", "a tree"]}),
@@ -123,33 +136,48 @@ STRIPS: Mapping[str, Strip] = {
     "guidance_scale": Strip({"guidance_scale": [1, 2, 4, 8, 20]}),
     "seed": Strip({"seed": [1, 2, 3, 4, 5]}),
     "image_index": Strip({"image_index": [0, 1, 2, 3]}),
-    "mask_blur": Strip({"mask_blur": [0, 2, 4, 8, 16]}, scene="cat"),
+    "mask_blur": Strip({"mask_blur": [0, 2, 4, 8, 16]}, recipe={"steps": 1}, view="full", crop=(90, 64, 256, 230)),
     "mask_grow": Strip({"mask_grow": [-12, -6, 0, 6, 12]}),
     "mask_invert": Strip({"mask_invert": [False, True]}),
     "masked_content": Strip(
         {"masked_content": ["original", "fill", "latent noise", "latent nothing"]}, recipe={"denoise": 0.5}
     ),
     "conditioning_mask_strength": Strip({"conditioning_mask_strength": [0, 0.25, 0.5, 0.75, 1]}),
-    "differential": Strip({"differential": [False, True]}, change=grey),
+    "differential": Strip({"differential": [False, True]}, **OVER_HOUSE),
     "color_correction": Strip({"color_correction": [False, True]}),
     "size": Strip({"size": [96, 128, 192, 256]}),
     "resize_mode": Strip({"resize_mode": ["stretch", "crop", "fill"]}, change=wide, recipe={"size": 128}),
-    "padding": Strip({"padding": [None, 0, 16, 64]}, scene="coffee", view="full"),
-    "soft": Strip({"soft": [None, True]}, change=grey),
-    "sigmas": Strip({"sigmas": ["default", "karras", "exponential", "beta"]}, recipe={"steps": 4}),
-    "denoise_by": Strip({"denoise_by": ["steps", "noise"], "scheduler": ["DDIM", "K_EULER", "PNDM", "UniPC"]}),
+    "padding": Strip(
+        {"padding": [None, 0, 8, 32]},
+        recipe={"prompt": "a red heart in the sky"},
+        change=box(184, 24, 216, 56),
+        view="full",
+        crop=(160, 0, 240, 80),
+    ),
+    "soft": Strip({"soft": [None, True]}, **OVER_HOUSE),
+    "soft_mask_influence": Strip(
+        {"soft_mask_influence": [0, 0.5, 1]},
+        **(OVER_HOUSE | {"recipe": {"prompt": OVER_HOUSE["recipe"]["prompt"], "soft": {"difference_threshold": 4}}}),
+    ),
+    "sigmas": Strip(
+        {"sigmas": ["default", "karras", "exponential", "beta"]}, recipe={"steps": 3, "scheduler": "K_EULER"}
+    ),
+    "denoise_by": Strip(
+        {"denoise_by": ["steps", "noise"], "scheduler": ["DDIM", "K_EULER", "DPMSolverMultistep", "UniPC"]},
+        recipe={"denoise": 0.6},
+    ),
     "eta": Strip({"eta": [0, 0.25, 0.5, 0.75, 1]}),
-    "clip_skip": Strip({"clip_skip": [0, 1]}),
+    "clip_skip": Strip({"clip_skip": [0, 1]}, recipe={"prompt": "a blue car"}),
     "prompt_weighting": Strip(
-        {"prompt": ["a (red)0.3 apple", "a red apple", "a (red)1.5 apple"]}, recipe={"prompt_weighting": "compel"}
+        {"prompt": ["a (red)0.1 apple", "a (red)0.4 apple", "a red apple", "a (red)1.4 apple", "a (red)2 apple"]},
+        recipe={"prompt_weighting": "compel"},
     ),
 } | {
-    f"soft_{name}": Strip({f"soft_{name}": values}, change=grey)
+    f"soft_{name}": Strip({f"soft_{name}": values}, **OVER_HOUSE)
     for name, values in {
         "schedule_bias": [0, 1, 4, 8],
         "preservation": [0, 0.5, 2, 8],
         "transition_contrast": [1, 4, 16, 32],
-        "mask_influence": [0, 0.5, 1],
         "difference_threshold": [0, 0.5, 2, 8],
         "difference_contrast": [0, 2, 8],
     }.items()
