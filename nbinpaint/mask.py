@@ -108,13 +108,10 @@ def soften(values: NDArray[np.float32], blur: float | tuple[float, float]) -> ND
     reach = [int(np.ceil(_REACH * sigma)) for sigma in sigmas]
     if not any(reach):
         return values
-    padded = cv2.copyMakeBorder(values, reach[1], reach[1], reach[0], reach[0], cv2.BORDER_REPLICATE)
     kernels = [
         cv2.getGaussianKernel(2 * r + 1, s if r else 1.0, cv2.CV_32F) for r, s in zip(reach, sigmas, strict=True)
     ]
-    blurred = cv2.sepFilter2D(padded, cv2.CV_32F, kernels[0], kernels[1], borderType=cv2.BORDER_REPLICATE)
-    height, width = values.shape
-    return np.asarray(blurred[reach[1] : reach[1] + height, reach[0] : reach[0] + width], np.float32)
+    return np.asarray(cv2.sepFilter2D(values, cv2.CV_32F, *kernels, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def composite(generated: Image.Image, source: Image.Image, weight: NDArray[np.float32]) -> Image.Image:
