@@ -97,11 +97,14 @@ def _engine(engine: Engine | None) -> Engine:
 
 
 def _hint(engine: Engine, sweep: Sweep) -> None:
-    """Warn about prompts with words that the model has never seen."""
-    hint: Callable[[str], str | None] = getattr(engine, "vocabulary_hint", lambda prompt: None)
-    for prompt in dict.fromkeys(cell.params.prompt for cell in sweep.cells):
-        if sentence := hint(prompt):
-            warnings.warn(sentence, stacklevel=3)
+    """Warn, once a prompt, about words that the model has never seen and words that it has no room for."""
+    recipes = [cell.params for cell in sweep.cells]
+    given = {"prompt_hint": [p.prompt for p in recipes], "cut_hint": [p.negative_prompt for p in recipes if p.guided]}
+    for name, prompts in given.items():
+        hint: Callable[[str], str | None] = getattr(engine, name, lambda prompt: None)
+        for prompt in dict.fromkeys(prompts):
+            if sentence := hint(prompt):
+                warnings.warn(sentence, stacklevel=3)
 
 
 def inpaint(
@@ -155,7 +158,7 @@ def run(sweep: Sweep, *, engine: Engine | None = None, store: str | Path | None 
     ) as bar:
 
         def show(event: Event, now: Progress) -> None:
-            bar.set_description(f"{now.cells_done} of {now.cells} grid cells", refresh=False)
+            bar.set_description(now.counted, refresh=False)
             bar.update(now.steps_done - bar.n)
 
         return execute(study, engine, Cancel(), show)
