@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["ALL_SCHEDULERS", "SCHEDULERS", "SCHEDULER_TABLE", "SchedulerInfo"]
+__all__ = ["ALL_SCHEDULERS", "SCHEDULERS", "SCHEDULER_TABLE", "TAKES_ETA", "SchedulerInfo"]
 
 
 @dataclass(frozen=True)
@@ -74,3 +74,5 @@ SCHEDULER_TABLE: Mapping[str, SchedulerInfo] = MappingProxyType(
 
 SCHEDULERS: tuple[str, ...] = ("DDIM", "K_EULER", "DPMSolverMultistep", "K_EULER_ANCESTRAL", "PNDM", "KLMS")
 ALL_SCHEDULERS: tuple[str, ...] = tuple(SCHEDULER_TABLE)
+TAKES_ETA = frozenset({"DDIM", "TCD"})
+"""Schedulers whose `step` takes an eta."""
