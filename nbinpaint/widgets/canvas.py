@@ -110,9 +110,7 @@ class MaskCanvas(Acts, Still, ipywidgets.GridBox):
         self.observe(self._restyle, names=["colour", "outline", "feather", "mask_blur"])
         self._show_image()
         if not ink:
-            self._draw_plainly(
-                "Drawing without the ink layer, as asked: strokes appear when the kernel has drawn them."
-            )
+            self._draw_plainly(ASKED)
 
     # --- the picture and the mask ---
 
@@ -169,6 +167,11 @@ class MaskCanvas(Acts, Still, ipywidgets.GridBox):
     def strokes(self, values: Iterable[Mapping[str, Any]]) -> None:
         with self._lock:
             self._changed(self._painting.replace(values))
+
+    @property
+    def strengths(self) -> tuple[float, float] | None:
+        """The least and the greatest strength that is painted, 0 to 1; None where the mask has no grey."""
+        return self._painting.strengths
 
     def mask_at(self, size: tuple[int, int]) -> Mask:
         """Paint the same mask at another size from its strokes: uint8 (height, width).
@@ -383,6 +386,7 @@ class MaskCanvas(Acts, Still, ipywidgets.GridBox):
         return f"<MaskCanvas: {self._caption()}>"
 
 
+ASKED = "Drawing without the ink layer, as asked: strokes appear when the kernel has drawn them."
 PLAIN = "The ink layer did not load (is anywidget installed where JupyterLab runs?). Strokes appear a little later."
 _ACTIONS = ("undo", "redo", "grow", "shrink", "invert", "clear")
 _MESSAGES: Mapping[str, Callable[[MaskCanvas, Mapping[str, Any], Sequence[Any]], None]] = {

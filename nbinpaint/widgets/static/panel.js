@@ -135,7 +135,7 @@ function size(spec, put, model) {
   return { control: [element("div", { className: "nb-sizes" }, tick, box)], labelled: sides[0], show, follows: "native_size" };
 }
 
-/** Something that is on or off; its note stands beside it. */
+/** Something that is on or off. */
 function flag(spec, put) {
   const box = element("input", { type: "checkbox" });
   box.addEventListener("change", () => put(box.checked, true));
