@@ -233,8 +233,8 @@ class MaskCanvas(Acts, Still, ipywidgets.GridBox):
 
     def _caption(self) -> str:
         width, height = self._painting.image.size
-        strengths = self._painting.strengths
-        grey = "" if strengths is None else f", strength {strengths[0] * 100:.0f} to {strengths[1] * 100:.0f} %"
+        least, most = (round(one * 100) for one in self._painting.strengths or (1, 1))
+        grey = "" if least == 100 else f", strength {least} %" if least == most else f", strength {least} to {most} %"
         return f"Picture of {width} x {height} pixels, mask {share(self._painting.mask):.1%}{grey}"
 
     def _show_image(self) -> None:

@@ -88,7 +88,10 @@ def _example(spec: ParamSpec) -> str:
     written = _EXAMPLES.get(spec.kind, "")
     if spec.kind == "float" and spec.high == 1:
         written = "0.3-0.9 [5]"
-    return f"{spec.format(None)}, {written}" if spec.optional else written
+    if spec.optional:
+        # A range stands for itself and cannot be one of a list.
+        written = f"{spec.format(None)}, {'16, 32' if spec.kind == 'int' else written}"
+    return written
 
 
 _EXAMPLES = {"text": "an apple, a pear", "int": "1-5", "float": "1-5 [5]", "size": "96, 128x96"}
