@@ -276,7 +276,7 @@ def test_what_the_recipe_makes_of_the_mask_is_said(studio: nb.Studio) -> None:
     studio.canvas.rectangle(0, 0, 5, 5, strength=0.4)
     assert studio.canvas.remark == "Without Differential, grey from 50 % on is repainted whole, and less is kept."
     studio.params = studio.params.replace(differential=True)
-    assert studio.canvas.remark == "Strength is each pixel's share of the denoise."
+    assert studio.canvas.remark == "Each pixel has its own share of the denoise."
     studio.canvas.undo()
     assert studio.canvas.remark == "Differential: all that is painted has full strength."
 

@@ -8,7 +8,7 @@ from ..engine.base import Engine, Plan
 from ..params import Params
 from ..schedulers import SCHEDULER_TABLE, TAKES_ETA
 
-__all__ = ["NOTES", "notes"]
+__all__ = ["KEPT", "NOTES", "notes"]
 
 
 def notes(params: Params, plan: Plan | None, engine: Engine | None) -> dict[str, str]:
@@ -79,3 +79,6 @@ NOTES: Mapping[str, Callable[[Params, Plan | None, Engine | None], str]] = {
     "image_index": _image,
     "clip_skip": lambda params, plan, engine: f"AUTOMATIC1111 calls this {params.clip_skip + 1}",
 }
+
+KEPT = frozenset(NOTES) - {"conditioning_mask_strength", "denoise_by", "image_index"}
+"""Notes that a control further down can bring or take: their line is always there, so that nothing moves."""

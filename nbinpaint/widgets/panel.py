@@ -22,7 +22,7 @@ from ..errors import InvalidParams, NbInpaintError
 from ..metadata import read_params
 from ..params import Params, ParamSpec
 from ..schedulers import ALL_SCHEDULERS, SCHEDULER_TABLE, SCHEDULERS
-from .notes import NOTES, notes
+from .notes import KEPT, notes
 from .page import script, style
 from .presets import PRESETS
 
@@ -243,15 +243,15 @@ _CHOICE_HELP = {"scheduler": {name: info.summary for name, info in SCHEDULER_TAB
 def spec_dicts(specs: Mapping[str, ParamSpec]) -> list[dict[str, Any]]:
     """Return specs as plain JSON values, each with what the page needs besides.
 
-    `groups` holds the choices under headings, `choice_help` a tooltip for each, and `noted` says whether a note may
-    come, so that its line is there before it does and nothing moves.
+    `groups` holds the choices under headings, `choice_help` a tooltip for each, and `noted` says whether the line of
+    its note is there before the note is.
     """
     return [
         _plain({f.name: getattr(spec, f.name) for f in dataclasses.fields(spec) if f.name != "settings"})
         | {
             "groups": _CHOICE_GROUPS.get(name, [["", list(spec.choices)]]),
             "choice_help": _CHOICE_HELP.get(name, {}),
-            "noted": name in NOTES,
+            "noted": name in KEPT,
         }
         for name, spec in specs.items()
     ]

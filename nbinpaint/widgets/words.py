@@ -51,7 +51,7 @@ def remarks(params: Params, grey: bool, frame: Sequence[int]) -> Iterator[str]:
         yield "Without Differential, grey from 50 % on is repainted whole, and less is kept."
     if params.differential:
         yield (
-            "Strength is each pixel's share of the denoise."
+            "Each pixel has its own share of the denoise."
             if grey
             else "Differential: all that is painted has full strength."
         )

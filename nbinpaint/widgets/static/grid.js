@@ -10,7 +10,7 @@ const STARS = 5;
 const WORDS = { waiting: "waiting", failed: "failed", withheld: "withheld by the safety checker" };
 const MODES = { picture: "Picture", wipe: "Before / after", pair: "A / B", difference: "Difference", crop: "Crop" };
 const TITLES = { crop: "What the model saw, and what it made of it" };
-/* What is counted above the grid: [status, one of them in words] */
+/* What is counted below the grid: [status, one of them in words] */
 const COUNTED = [["failed", "failed"], ["withheld", "withheld by the safety checker"]];
 
 /** Object URLs by name; what is replaced is given back. */
@@ -54,7 +54,8 @@ function render({ model, el }) {
   inspector.setAttribute("data-lm-suppress-shortcuts", "true");
   const body = element("div", { className: "nb-grid-body" }, view, inspector);
   el.classList.add("nb-comparison");
-  el.append(top, body);
+  const counts = element("div", { className: "nb-counts", role: "status" });
+  el.append(top, body, counts);
 
   // --- what is known ---
 
@@ -99,8 +100,6 @@ function render({ model, el }) {
     return element("label", {}, label, made);
   }
 
-  const counts = element("span", { className: "nb-counts", role: "status" });
-
   /** Say how many grid cells have no picture, and why. */
   function count() {
     const found = [...cells.values()].map(({ status }) => status);
@@ -133,7 +132,7 @@ function render({ model, el }) {
     for (const end of ["pointerup", "pointerleave", "blur"]) hold.addEventListener(end, () => peek(false));
     const fit = element("button", { type: "button", textContent: "Reset zoom", title: "Ctrl+wheel zooms all pictures, dragging moves them (0)" });
     fit.addEventListener("click", () => look(1, 0, 0));
-    top.append(element("label", {}, "Size", size), hold, fit, counts);
+    top.append(element("label", {}, "Size", size), hold, fit);
   }
 
   // --- the grid ---

@@ -53,7 +53,7 @@ function render({ model, el }) {
       input.value = toPosition(get(name));
       output.textContent = format(get(name));
     };
-    return { label: element("label", {}, label, input, output), show, name };
+    return { label: element("label", {}, label, input, output), show, name, input };
   };
   const same = (value) => value;
   const sliders = [
@@ -78,8 +78,9 @@ function render({ model, el }) {
   const file = element("input", { type: "file", accept: "image/*", hidden: true });
   const more = button(ICONS.more, "Open and save", "", () => toggle(menu));
   const says = element("span", { className: "nb-says", role: "alert" });
-  const foot = element("div", { className: "nb-foot" }, badge, ...sliders.slice(0, -1).map((s) => s.label),
-    element("span", { className: "nb-break" }), sliders.at(-1).label, element("span", { className: "nb-group" }, colour, outline, feather), zooms, more, file, says, remark);
+  const part = (name) => sliders.find((slider) => slider.name === name).label;
+  const foot = element("div", { className: "nb-foot" }, badge, ...["radius", "tolerance", "strength", "pixels"].map(part),
+    element("span", { className: "nb-break" }), part("opacity"), element("span", { className: "nb-group" }, colour, outline, feather), part("mask_blur"), zooms, more, file, says, remark);
 
   const menu = element("div", { className: "nb-menu", hidden: true, role: "menu" });
   for (const [label, press] of [
@@ -161,10 +162,15 @@ function render({ model, el }) {
     feather.setAttribute("aria-pressed", String(get("feather")));
     actionButtons.undo.disabled = !get("can_undo");
     actionButtons.redo.disabled = !get("can_redo");
-    const shown = { tolerance: get("tool") === "wand", radius: BRUSHES.includes(get("tool")), mask_blur: get("feather"), strength: get("tool") !== "eraser" };
+    // The wand's slider stands in the brush's place; one that the tool does not need is only dimmed, so that nothing moves.
+    const wand = get("tool") === "wand";
+    const shown = { tolerance: wand, radius: !wand, mask_blur: get("feather") };
+    const used = { radius: BRUSHES.includes(get("tool")), strength: get("tool") !== "eraser" };
     for (const slider of sliders) {
       slider.show();
       slider.label.style.display = shown[slider.name] === false ? "none" : "";
+      slider.input.disabled = used[slider.name] === false;
+      slider.label.classList.toggle("nb-idle", slider.input.disabled);
     }
     colour.value = get("colour").length === 7 ? get("colour") : colour.value;
     const part = get("share") * 100;
