@@ -165,7 +165,7 @@ def test_ink_looks_as_the_kernel_will_draw_it(notebook: Callable[..., Notebook])
     page.wait_for_function("() => document.querySelector('.nb-ink').dataset.acknowledged")
     page.evaluate(ask, [pointer.ink.element_handle()])
     page.wait_for_function(
-        "([ink]) => !ink.getContext('2d').getImageData(0, 0, ink.width, ink.height / 2).data.some((v) => v)",
+        "([ink]) => !ink.getContext('2d').getImageData(ink.width * 275 / 600, ink.height / 4, 1, 1).data[3]",
         arg=[pointer.ink.element_handle()],
     )
     assert colour(page.screenshot(clip=spot)) == pytest.approx(drawn, abs=4)

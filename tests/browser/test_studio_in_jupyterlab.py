@@ -154,7 +154,7 @@ def test_flags_are_axes_images_are_a_strip_and_the_crop_follows(notebook: Callab
     page.locator(".nb-compare").click()
     book.until("studio.job is not None and studio.job.done")
     assert book.ask("print(studio.studies[0].axes['mask_invert'])") == "(False, True)"
-    images = page.get_by_label("images")
+    images = page.get_by_label("images", exact=True)
     images.fill("3")
     images.press("Tab")
     page.get_by_text("3 pictures").wait_for()

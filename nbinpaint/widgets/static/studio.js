@@ -151,6 +151,8 @@ function render({ model, el }) {
       });
       list.append(element("label", {}, box, choice));
     }
+    // A press on a label takes the focus from the list, which would close it before the click is through.
+    list.addEventListener("mousedown", (event) => event.preventDefault());
     const made = element("details", { className: "nb-choices" }, summary, list);
     made.addEventListener("focusout", (event) => {
       if (!made.contains(event.relatedTarget)) made.open = false;
