@@ -35,7 +35,7 @@ class Desk(anywidget.AnyWidget):
         model: What computes.
         axes: [{name, text}] of the comparison.
         fields: What can be an axis, as `axis_fields` returns it.
-        images: How many pictures of the seed "inpaint" makes.
+        images: How many pictures of the seed "inpaint" makes, up to `most_images`.
         notes: What "inpaint" and "compare" will cost, by button.
         progress: {share, text} while something runs, otherwise empty.
         message: A sentence for the person; `trouble` says whether it is an error.
@@ -53,6 +53,7 @@ class Desk(anywidget.AnyWidget):
     axes = traitlets.List(traitlets.Dict()).tag(sync=True)
     fields = traitlets.List(traitlets.Dict()).tag(sync=True)
     images = traitlets.Int(1, min=1, max=MOST_IMAGES).tag(sync=True)
+    most_images = traitlets.Int(MOST_IMAGES).tag(sync=True)
     notes = traitlets.Dict().tag(sync=True)
     progress = traitlets.Dict().tag(sync=True)
     message = traitlets.Unicode("").tag(sync=True)

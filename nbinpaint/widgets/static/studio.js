@@ -43,10 +43,10 @@ function render({ model, el }) {
   // --- the bar below ---
 
   const inpaint = button("Inpaint", "nb-inpaint nb-first", () => press("inpaint"));
-  const images = element("input", { type: "number", className: "nb-images", min: 1, max: 16, step: 1, title: "Pictures of the seed, each from its own noise" });
+  const images = element("input", { type: "number", className: "nb-images", min: 1, max: get("most_images"), step: 1, title: "Pictures of the seed, each from its own noise" });
   images.addEventListener("keydown", (event) => event.stopPropagation());
   images.addEventListener("change", () => {
-    images.value = clamp(Math.round(Number(images.value)) || 1, 1, 16);
+    images.value = clamp(Math.round(Number(images.value)) || 1, 1, get("most_images"));
     model.set("images", Number(images.value));
     model.save_changes();
   });
