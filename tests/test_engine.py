@@ -258,7 +258,7 @@ def test_the_fingerprint_follows_the_weights(
 
 def test_previews_come_to_look_like_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """On the embedded model: the last preview is a small, slightly rough version of the picture."""
-    monkeypatch.setattr("nbinpaint.engine.diffusion.PREVIEW_EVERY", 0.0)
+    monkeypatch.setattr("nbinpaint.engine.batch.PREVIEW_EVERY", 0.0)
     scene = nb.sample("meadow")
     recipe = nb.Params(prompt=scene.prompt, steps=4, guidance_scale=1)
     sweep = nb.Sweep(scene.image, scene.mask, recipe, scheduler=["DDIM", "K_EULER"])
