@@ -116,6 +116,7 @@ def test_calls_of_another_kind_have_another_key(model: Model, random_base_model:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore:`torch.jit.script:DeprecationWarning")
 def test_compiled_blocks_compute_the_same_and_are_compiled_once(random_model: Path) -> None:
     from torch._dynamo.testing import CompileCounterWithBackend
 

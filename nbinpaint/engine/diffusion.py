@@ -157,7 +157,7 @@ class DiffusionEngine:
             Decoder(self.model),
             self._preview,
             lambda cell, plan: Trajectory(cell, plan.params, self.model, self.conditioning),
-            self._encoders.rest if self._encoders else lambda: None,
+            self._settle,
             self.name,
         )
         try:
@@ -165,6 +165,11 @@ class DiffusionEngine:
         finally:
             if denoiser.most_rows < before:
                 self._fitting[size] = denoiser.most_rows
+
+    def _settle(self) -> None:
+        if self._encoders is not None:
+            self._preview.fit()
+            self._encoders.rest()
 
     def rows(self, size: tuple[int, int], waiting: Sequence[Waiting]) -> int:
         """Return the rows that a network call should hold for these grid cells of one size.

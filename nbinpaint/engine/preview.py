@@ -57,13 +57,18 @@ class Preview:
         self._model = model
         self._map: torch.Tensor | None = None
 
+    def fit(self) -> torch.Tensor:
+        """Return the map, float32 (channels + 1, 3) on the model's device; the first call encodes a picture for it."""
+        if self._map is None:
+            self._map = self._fit().to(self._model.device)
+        return self._map
+
     @torch.inference_mode()
     def start(self, latents: Mapping[Key, torch.Tensor]) -> Previews[Key]:
         """Turn latents (1, channels, h, w) of one size into pictures of w x h pixels, waiting for no device."""
-        if self._map is None:
-            self._map = self._fit().to(self._model.device)
+        fitted = self.fit()
         together = torch.cat(list(latents.values())).float().permute(0, 2, 3, 1)
-        levels = (together @ self._map[:-1] + self._map[-1]).nan_to_num().clamp(0, 255).round().byte()
+        levels = (together @ fitted[:-1] + fitted[-1]).nan_to_num().clamp(0, 255).round().byte()
         if levels.device.type != "cuda":
             return Previews(list(latents), levels.cpu(), None)
         kept = torch.empty(levels.shape, dtype=levels.dtype, pin_memory=True).copy_(levels, non_blocking=True)
