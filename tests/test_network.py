@@ -122,7 +122,7 @@ def test_compiled_blocks_compute_the_same_and_are_compiled_once(random_model: Pa
 
     torch._dynamo.reset()
     model = load_model(random_model, device="cpu", dtype="float32")
-    counter = CompileCounterWithBackend("inductor")
+    counter = CompileCounterWithBackend("aot_eager")
     plain, network = Network(model), Network(model, compile=True, backend=counter)
     compiled = []
     with torch.inference_mode():

@@ -96,7 +96,7 @@ def _to_cpu(*tensors: torch.Tensor) -> list[torch.Tensor]:
     if tensors[0].device.type != "cuda":
         return [tensor.cpu() for tensor in tensors]
     moved = [torch.empty(t.shape, dtype=t.dtype, pin_memory=True).copy_(t, non_blocking=True) for t in tensors]
-    torch.cuda.current_stream(tensors[0].device).synchronize()
+    torch.cuda.current_stream(tensors[0].device).record_event().synchronize()
     return moved
 
 
@@ -180,5 +180,5 @@ class Decoder(Generic[Key]):
             begun = time.perf_counter()
             decoded = decode(self._model, latents)
             # The latents' memory belongs to the main stream: no one may reuse it before this one is done with it.
-            torch.cuda.current_stream().synchronize()
+            torch.cuda.current_stream().record_event().synchronize()
             return decoded, time.perf_counter() - begun
