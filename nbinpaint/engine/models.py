@@ -5,7 +5,6 @@ The embedded model takes the same path as every other: it is a diffusers folder 
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from diffusers import StableDiffusionInpaintPipeline
 
 from ..errors import ModelError
 from ..vocabulary import Vocabulary
-from .families import Family, family_of
+from .families import Family, family_of, widened
 from .fingerprint import fingerprint
 
 __all__ = ["EMBEDDED", "Model", "load_model"]
@@ -55,8 +54,7 @@ class Model:
     @cached_property
     def wide_vae(self) -> Any:
         """The VAE in float32, for models that overflow in half precision; a copy, so that nobody's numbers change."""
-        vae = self.pipeline.vae
-        return vae if vae.dtype == torch.float32 else copy.deepcopy(vae).float()
+        return widened(self.pipeline.vae, self.device)
 
     @property
     def latent_channels(self) -> int:
