@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OLD_KERNEL := $(VENV)/ipykernel6
 
-.PHONY: lab demo bench-ui pictures test format clean
+.PHONY: lab demo bench-ui pictures controls test format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,9 @@ bench-ui: $(STAMP)  ## how quick the canvas is, in a real browser; a table and b
 
 pictures: $(STAMP)  ## the README's picture of the Studio
 	$(BIN)/python -m benchmarks.screenshots
+
+controls: $(STAMP)  ## a strip of pictures for each control, for docs/controls.md
+	$(BIN)/python -m benchmarks.controls
 
 test: $(STAMP) $(OLD_KERNEL)  ## everything that CI runs
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .metadata import read_params
     from .params import Params
     from .pictures import sample, samples
+    from .prompts import PromptOrder, SearchReplace
     from .result import Failure, Result
     from .schedulers import ALL_SCHEDULERS, FLOW_SCHEDULERS, SCHEDULERS
     from .soft import SoftInpainting
@@ -45,8 +46,10 @@ _HOMES = {
     "NbInpaintError": "errors",
     "Params": "params",
     "PipelineEngine": "engine.pipelines",
+    "PromptOrder": "prompts",
     "Result": "result",
     "SCHEDULERS": "schedulers",
+    "SearchReplace": "prompts",
     "SoftInpainting": "soft",
     "Study": "study",
     "Sweep": "sweep",
@@ -66,6 +69,8 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "Params",
     "SoftInpainting",
     "Sweep",
+    "SearchReplace",
+    "PromptOrder",
     "GridCell",
     "SCHEDULERS",
     "ALL_SCHEDULERS",

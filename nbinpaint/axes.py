@@ -6,22 +6,22 @@ the end.
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from .errors import InvalidParams
+from .prompts import differing, split_list
 from .spec import ParamSpec
 
-__all__ = ["axis_values"]
+__all__ = ["axis_labels", "axis_values"]
 
-_NUMBER = r"-?(?:\d+(?:\.\d*)?|\.\d+)"
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
 _RANGE = re.compile(
     rf"\s*(?P<first>{_NUMBER})\s*-\s*(?P<last>{_NUMBER})\s*"
-    rf"(?:\[\s*(?P<count>\d+)\s*\]|\(\s*\+?\s*(?P<step>{_NUMBER})\s*\))?\s*"
+    rf"(?:\[\s*(?P<count>\d+)\s*\]|\(\s*(?P<step>{_NUMBER})\s*\))?\s*"
 )
 _SIZE = re.compile(r"\s*(\d+)(?:\s*[x×]\s*(\d+))?\s*", re.IGNORECASE)
 _FORMS = "a list, '0.3, 0.6', '0.3-0.9 [5]', '0.3-0.9 (+0.2)' or '1, 2, .., 10'"
@@ -33,8 +33,8 @@ def axis_values(spec: ParamSpec, values: Any) -> tuple[Any, ...]:
     """Turn what was given for an axis into checked values.
 
     Text may be a comma list (quotes protect commas), a range with a count `0.3-0.9 [5]` (both ends), a range with a
-    step `0.3-0.9 (+0.2)` (never past the end), a plain range of whole numbers `1-5`, or a list that goes on: `1, 2,
-    .., 10`.
+    step `0.3-0.9 (+0.2)` (never past the end), a plain range of whole numbers `1-5`, ranges and values in a list
+    `off, 0-64 [3]`, or a list that goes on: `1, 2, .., 10`. Flags and settings are `on` and `off`.
 
     Args:
         spec: The parameter the axis runs over.
@@ -68,16 +68,24 @@ def axis_values(spec: ParamSpec, values: Any) -> tuple[Any, ...]:
     return checked
 
 
+def axis_labels(spec: ParamSpec, values: Sequence[Any]) -> tuple[str, ...]:
+    """Return a header for each value of an axis; of long texts, what sets each apart from the others."""
+    return differing(values) if spec.kind == "text" else tuple(spec.format(value) for value in values)
+
+
 def _from_text(spec: ParamSpec, text: str) -> list[Any]:
-    if spec.kind in ("int", "float"):
-        range_ = _RANGE.fullmatch(text)
-        if range_:
-            return _range(spec, text, range_)
-        if ".." in (part.strip() for part in text.split(",")):
-            return _going_on(spec, text)
-    rows = list(csv.reader([text], skipinitialspace=True))
-    items = [item.strip() for item in rows[0]] if rows else []
-    return [_read(spec, text, item) for item in items if item or spec.kind == "text"]
+    items = split_list(text)
+    if spec.kind == "text":
+        return list(items)
+    if spec.kind not in ("int", "float"):
+        return [_read(spec, text, item) for item in items if item]
+    if ".." in items:
+        return _going_on(spec, text, items)
+    found: list[Any] = []
+    for item in filter(None, items):
+        range_ = _RANGE.fullmatch(item)
+        found += _range(spec, text, item, range_) if range_ else [_read(spec, text, item)]
+    return found
 
 
 def _read(spec: ParamSpec, text: str, item: str) -> Any:
@@ -110,7 +118,7 @@ def _plain(spec: ParamSpec, number: Decimal | Fraction) -> int | float:
     return int(number) if spec.kind == "int" and number == int(number) else float(number)
 
 
-def _range(spec: ParamSpec, text: str, match: re.Match[str]) -> list[Any]:
+def _range(spec: ParamSpec, text: str, item: str, match: re.Match[str]) -> list[Any]:
     first, last = Decimal(match["first"]), Decimal(match["last"])
     if match["count"]:
         count = int(match["count"])
@@ -119,18 +127,15 @@ def _range(spec: ParamSpec, text: str, match: re.Match[str]) -> list[Any]:
         span = Fraction(last) - Fraction(first)
         numbers = [Fraction(first) + span * i / max(count - 1, 1) for i in range(count)]
         return [round(n) if spec.kind == "int" else float(n) for n in numbers]
-    step = Decimal(match["step"]) if match["step"] else None
-    if step is None:
+    if not match["step"]:
         if spec.kind != "int":
-            raise InvalidParams(
-                f"{spec.name}={text!r} does not say how many; allowed: {text.strip()} [5] or {text.strip()} (+0.1)"
-            )
-        step = Decimal(1)
-    return _steps(spec, text, first, last, step if last >= first else -step)
+            raise InvalidParams(f"{spec.name}={text!r} does not say how many; allowed: {item} [5] or {item} (+0.1)")
+        return _steps(spec, text, first, last, Decimal(1 if last >= first else -1))
+    step = Decimal(match["step"])
+    return _steps(spec, text, first, last, step if last >= first or step < 0 else -step)
 
 
-def _going_on(spec: ParamSpec, text: str) -> list[Any]:
-    parts = [part.strip() for part in text.split(",")]
+def _going_on(spec: ParamSpec, text: str, parts: list[str]) -> list[Any]:
     at = parts.index("..")
     if at < 2 or at != len(parts) - 2:
         raise InvalidParams(

@@ -32,6 +32,7 @@ class Progress:
         cells_done: Grid cells that have a result or a failure, those found on disk included.
         cells: Grid cells in all.
         failed: Grid cells that failed.
+        withheld: Grid cells whose picture the model's safety checker withholds; they are done too.
         steps_done: Network evaluations done, of those that had to be computed.
         steps: Network evaluations to do in all.
         seconds: Time since the start.
@@ -41,15 +42,22 @@ class Progress:
     cells_done: int
     cells: int
     failed: int
+    withheld: int
     steps_done: int
     steps: int
     seconds: float
     eta: float | None
 
+    @property
+    def counted(self) -> str:
+        """How many grid cells are done, and how many of them have no picture to show."""
+        counted = (("withheld by the safety checker", self.withheld), ("failed", self.failed))
+        told = "".join(f", {number} {what}" for what, number in counted if number)
+        return f"{self.cells_done} of {self.cells} grid cells{told}"
+
     def __str__(self) -> str:
         left = "" if self.eta is None or self.cells_done == self.cells else f", {self.eta:.0f} s left"
-        failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.cells_done} of {self.cells} grid cells{failed}{left}"
+        return self.counted + left
 
 
 Listener = Callable[[Event, Progress], None]
@@ -63,6 +71,7 @@ class _Counter:
         self._open = {cell.index: study.plans[cell.index].evaluations for cell in study.missing}
         self._total = sum(self._open.values())
         self._left = dict(self._open)
+        self._withheld = len(study.withheld)
         self._started = time.perf_counter()
 
     def count(self, event: Event) -> Progress:
@@ -70,6 +79,7 @@ class _Counter:
             self._left[event.cell.index] = event.total - event.done
         elif isinstance(event, (Finished, Failed)):
             self._left[event.cell.index] = 0
+            self._withheld += isinstance(event, Finished) and event.result.flagged
         return self.progress
 
     @property
@@ -82,6 +92,7 @@ class _Counter:
             cells_done=len(study.results) + len(study.failures),
             cells=len(study.cells),
             failed=len(study.failures),
+            withheld=self._withheld,
             steps_done=done,
             steps=self._total,
             seconds=seconds,

@@ -14,18 +14,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .axes import axis_values
+from .axes import axis_labels, axis_values
 from .errors import InvalidParams
 from .image import load_image, load_mask
 from .mask import check_mask
 from .params import Params, check_names
+from .prompts import PROMPT_AXES, PromptTool
 from .region import MASK_FIELDS, check_left
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
-__all__ = ["GridCell", "Source", "Sweep", "result_key"]
+__all__ = ["GridCell", "Source", "Sweep", "resolve_axes", "result_key"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +96,38 @@ def result_key(params: Params, source: Source, fingerprint: str) -> str:
     return hashlib.sha256(recipe.encode()).hexdigest()[:20]
 
 
+def resolve_axes(params: Params, axes: Mapping[str, Any]) -> Mapping[str, tuple[Any, ...]]:
+    """Turn axes as a person gives them into values by field of `Params`.
+
+    Args:
+        params: The base recipe; prompt tools work on its prompts.
+        axes: Field of `Params` = values, as a list or as text (see `nbinpaint.axes.axis_values`); a field that holds a
+            text may be given a prompt tool, and the names of `nbinpaint.prompts.PROMPT_AXES` stand for one.
+
+    Returns:
+        The axes in the order given, each value as the recipe holds it.
+
+    Raises:
+        InvalidParams: An axis is no field, runs over the same field as another, or a value is out of bounds.
+    """
+    check_names({name: value for name, value in axes.items() if name not in PROMPT_AXES})
+    specs = Params.specs()
+    resolved: dict[str, tuple[Any, ...]] = {}
+    for name, given in axes.items():
+        field, read = PROMPT_AXES.get(name, (name, None))
+        if field in resolved:
+            raise InvalidParams(f"{name}={given!r}: {field} is an axis already; allowed: one axis over each parameter")
+        values = read(given) if read is not None and isinstance(given, str) else given
+        if isinstance(values, PromptTool):
+            if specs[field].kind != "text":
+                raise InvalidParams(f"{name}={given!r} is for texts; allowed for {field}: {specs[field].allowed()}")
+            values = values.prompts(params.get(field), field)
+        elif read is not None:
+            raise InvalidParams(f"{name}={given!r} is no prompt tool; allowed: a text such as 'apple, pear, plum'")
+        resolved[field] = axis_values(specs[field], values)
+    return resolved
+
+
 class Sweep:
     """An image, a mask, a base recipe and axes by field name.
 
@@ -104,7 +137,8 @@ class Sweep:
         image: Whatever `load_image` takes.
         mask: Whatever `load_mask` takes; as large as the image, white (255) = repaint.
         params: The base recipe; its own defaults where None.
-        **axes: Field of `Params` = values, as a list or as text; see `nbinpaint.axes.axis_values`.
+        **axes: Field of `Params` = values, as a list or as text; see `nbinpaint.axes.axis_values`. Prompts may be made
+            by `SearchReplace` and `PromptOrder`, or in text by `prompt_replace` and `prompt_order`.
 
     Raises:
         InvalidParams: An axis is no field of `Params`, or a value is out of bounds.
@@ -115,15 +149,18 @@ class Sweep:
         >>> sweep = Sweep("photo.jpg", "mask.png", scheduler=["DDIM", "PNDM"], denoise="0.4-1.0 [4]")  # doctest: +SKIP
         >>> sweep.shape  # doctest: +SKIP
         (2, 4)
+
+    Attributes:
+        params: The base recipe.
+        axes: Field of `Params` to its values, in the order of the axes.
+        source: The image and mask.
     """
 
     def __init__(self, image: Any, mask: Any, params: Params | None = None, /, **axes: Any) -> None:
         if params is not None and not isinstance(params, Params):
             raise InvalidParams(f"params={params!r} is no recipe; allowed: nbinpaint.Params(...) or None")
-        check_names(axes)
-        specs = Params.specs()
         self.params = params or Params()
-        self.axes: Mapping[str, tuple[Any, ...]] = {name: axis_values(specs[name], v) for name, v in axes.items()}
+        self.axes: Mapping[str, tuple[Any, ...]] = resolve_axes(self.params, axes)
         self.source = Source.load(image, mask)
         self._check_masks()
 
@@ -132,6 +169,12 @@ class Sweep:
         chosen = [self.axes.get(name, (self.params.get(name),)) for name in MASK_FIELDS]
         for values in itertools.product(*chosen):
             check_left(self.source, self.params.replace(**dict(zip(MASK_FIELDS, values, strict=True))))
+
+    @cached_property
+    def labels(self) -> Mapping[str, tuple[str, ...]]:
+        """A header for each value of each axis; where prompts differ in some words only, those words."""
+        specs = Params.specs()
+        return {name: axis_labels(specs[name], values) for name, values in self.axes.items()}
 
     @property
     def shape(self) -> tuple[int, ...]:

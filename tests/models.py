@@ -27,7 +27,9 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab={t: i for i, t in enumerate(tokens)}, merges=[], model_max_length=12)
 
 
-def random_pipeline(unet_channels: int = 9, prediction: str = "epsilon") -> StableDiffusionInpaintPipeline:
+def random_pipeline(
+    unet_channels: int = 9, prediction: str = "epsilon", text_layers: int = 1
+) -> StableDiffusionInpaintPipeline:
     """A pipeline of SD's architecture, about 0.3 M parameters: VAE factor 2, two UNet levels."""
     torch.manual_seed(unet_channels)
     tokens = tokenizer()
@@ -56,7 +58,7 @@ def random_pipeline(unet_channels: int = 9, prediction: str = "epsilon") -> Stab
             vocab_size=len(tokens),
             hidden_size=16,
             intermediate_size=32,
-            num_hidden_layers=1,
+            num_hidden_layers=text_layers,
             num_attention_heads=2,
             max_position_embeddings=12,
             bos_token_id=tokens.bos_token_id,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nbinpaint as nb
@@ -41,6 +42,28 @@ SPECS = nb.Params.specs()
         ("prompt", 'a cat, "a red, round apple"', ("a cat", "a red, round apple")),
         ("prompt", '"", a cat', ("", "a cat")),
         ("prompt", ("a", "b"), ("a", "b")),
+        ("prompt", "a cat\na dog, a bird", ("a cat", "a dog", "a bird")),
+        ("steps", "1-3, 10, 20-30 [2]", (1, 2, 3, 10, 20, 30)),
+        ("steps", "10-2 (-4)", (10, 6, 2)),
+        ("steps", "+3-5", (3, 4, 5)),
+        ("mask_grow", "-8, 0, 8", (-8, 0, 8)),
+        ("mask_grow", "-8", (-8,)),
+        ("mask_grow", "-8-8 [3]", (-8, 0, 8)),
+        ("mask_grow", "-8 - -4", (-8, -7, -6, -5, -4)),
+        ("mask_grow", "4--4 (+4)", (4, 0, -4)),
+        ("mask_grow", "-8, -4, .., 4", (-8, -4, 0, 4)),
+        ("mask_invert", "off, on", (False, True)),
+        ("mask_invert", [True, False], (True, False)),
+        ("differential", "No, yes", (False, True)),
+        ("padding", "off, 0, 32", (None, 0, 32)),
+        ("padding", "none, 0-64 [3]", (None, 0, 32, 64)),
+        ("padding", [None, 16], (None, 16)),
+        ("soft", "off, on", (None, nb.SoftInpainting())),
+        ("soft", [None, nb.SoftInpainting(preservation=2)], (None, nb.SoftInpainting(preservation=2))),
+        ("soft_preservation", "0-4 [3]", (0.0, 2.0, 4.0)),
+        ("size", "default, 64, 96 x 64", (None, (64, 64), (96, 64))),
+        ("masked_content", "original, latent noise", ("original", "latent noise")),
+        ("sigmas", "default, karras", ("default", "karras")),
     ],
 )
 def test_an_axis_is_read(field: str, given_: Any, values: tuple[Any, ...]) -> None:
@@ -66,6 +89,10 @@ def test_an_axis_is_read(field: str, given_: Any, values: tuple[Any, ...]) -> No
         ("size", "big", ["'big'", "no size"]),
         ("size", [100], ["size=100", "multiple of 8"]),
         ("scheduler", "DDIM, Eular", ["'Eular'", "unknown"]),
+        ("mask_invert", "maybe", ["mask_invert='maybe'", "True or False"]),
+        ("mask_grow", "-300, 0", ["mask_grow=-300", "-256 to 256"]),
+        ("steps", "1-10 (-2)", ["steps of -2"]),
+        ("denoise", "0.1, 0.3-0.9", ["how many", "0.3-0.9 [5]"]),
     ],
 )
 def test_a_bad_axis_is_refused_in_words(field: str, given_: Any, words: list[str]) -> None:
@@ -98,3 +125,29 @@ def test_a_counted_range_holds_both_ends(first: int, last: int, count: int) -> N
     assert len(values) == count
     assert (values[0], values[-1]) == (first / 100, last / 100)
     assert list(values) == sorted(values, reverse=first > last)
+
+
+def values_of(name: str) -> st.SearchStrategy:
+    """Values of a parameter and how a person writes them."""
+    spec = SPECS[name]
+    side = st.integers(1, 99).map(lambda n: 8 * n)
+    written: dict[str, Callable[[], st.SearchStrategy]] = {
+        "text": lambda: st.text("ab c,x", min_size=1, max_size=9).map(lambda v: (v.strip(), f'"{v.strip()}"')),
+        "choice": lambda: st.sampled_from(spec.choices).map(lambda v: (v, v)),
+        "flag": lambda: st.booleans().map(lambda v: (v, "on" if v else "off")),
+        "size": lambda: st.tuples(side, side).map(lambda s: (s, f"{s[0]}x{s[1]}")),
+        "int": lambda: st.integers(int(spec.low), int(spec.high)).map(lambda v: (v, str(v))),
+        "float": lambda: st.floats(spec.low, spec.high).map(lambda v: (v, repr(v))),
+        "settings": lambda: st.just((spec.check(True), "on")),
+    }
+    one = written[spec.kind]()
+    one = st.just((None, "off")) | one if spec.optional else one
+    return st.lists(one, min_size=1, max_size=5, unique_by=lambda pair: pair[0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("name", SPECS)
+def test_what_is_written_is_what_is_read(name: str, data: st.DataObject) -> None:
+    pairs = data.draw(values_of(name))
+    assert axis_values(SPECS[name], ", ".join(text for _, text in pairs)) == tuple(value for value, _ in pairs)

@@ -198,3 +198,29 @@ def test_a_bar_with_the_time_left_is_shown(sweep: nb.Sweep, capsys: pytest.Captu
     shown = capsys.readouterr().err
     assert "6 of 6 grid cells" in shown
     assert "18/18" in shown
+
+
+def test_withheld_pictures_are_counted_and_said(sweep: nb.Sweep, tmp_path: Path) -> None:
+    heard: list[str] = []
+    engine = nb.FakeEngine(flag=lambda c: c.index in (1, 4), fail=lambda c: "out of paint" if c.index == 5 else None)
+    job = nb.start(
+        sweep, engine=engine, store=tmp_path / "study", listen=lambda event, progress: heard.append(str(progress))
+    )
+    study = job.result(timeout=30)
+    assert study.withheld == (1, 4)
+    assert job.progress.withheld == 2
+    assert heard[-1] == "6 of 6 grid cells, 2 withheld by the safety checker, 1 failed"
+    assert repr(study) == "<Study 2 scheduler x 3 denoise: 5 of 6 done, 2 withheld, 1 failed, model 'fake'>"
+    assert list(study.to_pandas()["state"]).count("withheld") == 2
+    study.save_html(tmp_path / "page.html")
+    assert "2 withheld by the safety checker" in (tmp_path / "page.html").read_text("utf-8")
+    assert nb.open_study(tmp_path / "study").withheld == (1, 4)
+    again = nb.start(sweep, engine=nb.FakeEngine(), store=tmp_path / "study")
+    again.result(timeout=30)
+    assert str(again.progress) == "6 of 6 grid cells, 2 withheld by the safety checker"
+
+
+def test_nothing_is_said_of_withheld_pictures_where_there_are_none(sweep: nb.Sweep) -> None:
+    study = nb.run(sweep, engine=nb.FakeEngine(), progress=False)
+    assert study.withheld == ()
+    assert "withheld" not in repr(study)

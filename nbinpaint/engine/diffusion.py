@@ -28,6 +28,7 @@ from .decode import decode
 from .denoiser import Denoiser
 from .models import Model
 from .preview import Preview
+from .prompting import check_prompting, cut_hint
 from .samplers import Sampler, refuse_unusable
 from .trajectory import Trajectory
 
@@ -94,6 +95,14 @@ class DiffusionEngine:
         """Return a sentence about words that the model has never seen, None where it knows them all."""
         return self.vocabulary.hint(prompt) if self.vocabulary else None
 
+    def cut_hint(self, prompt: str) -> str | None:
+        """Return a sentence that names the words for which the text encoder has no room, None where all fit."""
+        return cut_hint(self.model.pipeline.tokenizer, prompt)
+
+    def prompt_hint(self, prompt: str) -> str | None:
+        """Return what a person should know of a prompt before it is run, None where there is nothing."""
+        return " ".join(filter(None, (self.vocabulary_hint(prompt), self.cut_hint(prompt)))) or None
+
     def __repr__(self) -> str:
         dtype = str(self.model.dtype).removeprefix("torch.")
         return f"<DiffusionEngine {self.name!r}, {self.model.device}, {dtype}, native size {self.native_size}>"
@@ -113,6 +122,7 @@ class DiffusionEngine:
             problem = f"is for models trained by flow matching, which {self.name!r} is not"
             raise Params.specs()["scheduler"].refuse(params.scheduler, ", ".join(self.schedulers), problem)
         refuse_unusable(params, self.model.pipeline.scheduler.config.get("prediction_type", "epsilon"))
+        check_prompting(params, self.model)
         size = params.size or self.native_size
         multiple = self.model.size_multiple
         if any(side % multiple for side in size):

@@ -10,8 +10,9 @@ import torch
 from ..params import Params
 from .cache import Kept
 from .models import Model
+from .prompting import Encoded, encode
 
-__all__ = ["Encoded", "Text", "TextEncoder"]
+__all__ = ["Text", "TextEncoder"]
 
 _SCORES = ((2.5,), (6.0,))
 """The scores of beauty that SDXL's pipeline tells a refiner: for the negative prompt and for the prompt."""
@@ -29,18 +30,6 @@ class Text(NamedTuple):
     added: Mapping[str, torch.Tensor]
 
 
-class Encoded(NamedTuple):
-    """One encoded prompt.
-
-    Attributes:
-        tokens: (1, tokens, channels).
-        pooled: (1, channels), a summary of the prompt; None for models that take none.
-    """
-
-    tokens: torch.Tensor
-    pooled: torch.Tensor | None
-
-
 class TextEncoder:
     """Encodes prompts for one model, once each.
 
@@ -55,15 +44,18 @@ class TextEncoder:
 
     def rows(self, params: Params) -> Text:
         """Return the text rows of one grid cell."""
-        encoded = [self.prompt(params.prompt, params.clip_skip)]
+        # As in diffusers, layers are left out for the prompt only.
+        encoded = [self.prompt(params.prompt, params.clip_skip, params.prompt_weighting)]
         if params.guided:
-            # As in diffusers, the negative prompt skips no layers.
-            encoded.insert(0, _zeros(encoded[0]) if self._zeroes(params) else self.prompt(params.negative_prompt))
+            encoded.insert(0, _zeros(encoded[0]) if self._zeroes(params) else self._negative(params))
         added = {}
         if self._model.family.pooled:
             pooled = torch.cat([row.pooled for row in encoded if row.pooled is not None])
             added = {"text_embeds": pooled, "time_ids": self._time_ids(params)}
         return Text(torch.cat([row.tokens for row in encoded]), added)
+
+    def _negative(self, params: Params) -> Encoded:
+        return self.prompt(params.negative_prompt, 0, params.prompt_weighting)
 
     def _zeroes(self, params: Params) -> bool:
         """Whether an empty negative prompt stands for zeros, as `negative_prompt=None` does for the pipeline."""
@@ -82,26 +74,20 @@ class TextEncoder:
         return torch.tensor(rows, dtype=self._model.dtype, device=self._model.device)
 
     @torch.inference_mode()
-    def prompt(self, text: str, clip_skip: int = 0) -> Encoded:
+    def prompt(self, text: str, clip_skip: int = 0, weighting: str = "none") -> Encoded:
         """Return the text encoders' output.
 
         Args:
             text: The prompt.
             clip_skip: Last layers that are left out.
+            weighting: "compel" reads weights in the prompt.
         """
 
-        def encode() -> Encoded:
+        def make() -> Encoded:
             self.encodes += 1
-            encoded = self._model.pipeline.encode_prompt(
-                prompt=text,
-                device=self._model.device,
-                num_images_per_prompt=1,
-                do_classifier_free_guidance=False,
-                clip_skip=clip_skip or None,
-            )
-            return Encoded(encoded[0], encoded[2] if self._model.family.pooled else None)
+            return encode(self._model, text, clip_skip, weighting)
 
-        kept: Encoded = self._prompts.get((text, clip_skip), encode)
+        kept: Encoded = self._prompts.get((text, clip_skip, weighting), make)
         return kept
 
 

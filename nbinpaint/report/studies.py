@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidParams
 from ..params import Params
+from ..prompts import in_common
 from .sheets import contact_sheet
 
 if TYPE_CHECKING:
@@ -75,20 +77,23 @@ def study_grid(study: Study, rows: str | tuple[str, ...] | None, columns: str | 
         InvalidParams: A name is no axis of the study, or an axis is named twice or left out.
     """
     down, across = _directions(study, rows, columns)
-    row_points, column_points = _points(study, down), _points(study, across)
+    row_points, column_points = _points(study.axes, down), _points(study.axes, across)
     still = {name: values[0] for name, values in study.axes.items() if name not in (*down, *across)}
     at = {frozenset(cell.coordinates.items()): cell.index for cell in study.cells}
     return StudyGrid(
         [[_picture(study, at[frozenset((still | r | c).items())]) for c in column_points] for r in row_points],
-        [_label(point, len(down) > 1) for point in row_points],
-        [_label(point, len(across) > 1) for point in column_points],
+        [_label(point, len(down) > 1) for point in _points(study.sweep.labels, down)],
+        [_label(point, len(across) > 1) for point in _points(study.sweep.labels, across)],
         _title(down),
         _title(across),
     )
 
 
 def shared_recipe(study: Study) -> str:
-    """Say in one line what all grid cells have in common: the prompt, then every field that tells something."""
+    """Say in one line what all grid cells have in common: the prompt, then every field that tells something.
+
+    Of prompts that differ, what they share; and how many pictures the safety checker withheld.
+    """
     always = ("steps", "denoise", "guidance_scale", "seed", "size")
     specs = Params.specs()
     params = study.plans[0].params
@@ -99,8 +104,10 @@ def shared_recipe(study: Study) -> str:
         for name, value in fixed.items()
         if name not in ("prompt",) and (name in always or value != specs[name].default)
     ]
-    prompt = [f"“{fixed['prompt']}”"] if fixed.get("prompt") else []
-    return " · ".join([*prompt, *words, f"model {study.model}"])
+    shared = in_common(study.axes.get("prompt", (params.prompt,)))
+    prompt = [f"“{shared}”"] if shared else []
+    withheld = [f"{len(study.withheld)} withheld by the safety checker"] if study.withheld else []
+    return " · ".join([*prompt, *words, f"model {study.model}", *withheld])
 
 
 def _directions(
@@ -125,15 +132,14 @@ def _directions(
     return down, across
 
 
-def _points(study: Study, axes: tuple[str, ...]) -> list[dict[str, Any]]:
-    values = itertools.product(*(study.axes[name] for name in axes))
-    return [dict(zip(axes, point, strict=True)) for point in values]
+def _points(values: Mapping[str, tuple[Any, ...]], axes: tuple[str, ...]) -> list[dict[str, Any]]:
+    points = itertools.product(*(values[name] for name in axes))
+    return [dict(zip(axes, point, strict=True)) for point in points]
 
 
-def _label(point: dict[str, Any], named: bool) -> str:
+def _label(point: dict[str, str], named: bool) -> str:
     specs = Params.specs()
-    words = [f"{specs[n].label} {specs[n].format(v)}" if named else specs[n].format(v) for n, v in point.items()]
-    return " · ".join(words)
+    return " · ".join(f"{specs[name].label} {text}" if named else text for name, text in point.items())
 
 
 def _title(axes: tuple[str, ...]) -> str:

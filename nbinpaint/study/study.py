@@ -84,6 +84,11 @@ class Study:
         """Grid cells that have no result; those that failed are among them."""
         return tuple(cell for cell in self.cells if cell.index not in self.results)
 
+    @property
+    def withheld(self) -> tuple[int, ...]:
+        """Index of each grid cell whose picture the model's safety checker withholds."""
+        return tuple(index for index, result in sorted(self.results.items()) if result.flagged)
+
     def add(self, cell: GridCell, outcome: Result | Failure) -> None:
         """Keep what a grid cell came to, on disk first."""
         if isinstance(outcome, Failure):
@@ -243,7 +248,9 @@ class Study:
     def __repr__(self) -> str:
         axes = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items()) or "one grid cell"
         failed = f", {len(self.failures)} failed" if self.failures else ""
-        return f"<Study {axes}: {len(self.results)} of {len(self.cells)} done{failed}, model {self.model!r}>"
+        withheld = f", {len(self.withheld)} withheld" if self.withheld else ""
+        done = f"{len(self.results)} of {len(self.cells)} done"
+        return f"<Study {axes}: {done}{withheld}{failed}, model {self.model!r}>"
 
 
 def open_study(path: str | Path) -> Study:

@@ -32,6 +32,8 @@ def _preset(
     denoise: float,
     guidance_scale: float,
     mask_blur: float,
+    mask_grow: int = 0,
+    masked_content: str = "original",
     size: tuple[int, int] | None = None,
 ) -> Preset:
     changes = {
@@ -40,6 +42,8 @@ def _preset(
         "denoise": denoise,
         "guidance_scale": guidance_scale,
         "mask_blur": mask_blur,
+        "mask_grow": mask_grow,
+        "masked_content": masked_content,
         "size": size,
     }
     return Preset(summary, MappingProxyType(changes))
@@ -48,12 +52,13 @@ def _preset(
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "Object removal": _preset(
-            "Forget what was there: starts from pure noise; describe the surroundings.",
+            "Forget what was there and a little around it: starts from pure noise; describe the surroundings.",
             scheduler="DPMSolverMultistep",
             steps=30,
             denoise=1.0,
             guidance_scale=7.5,
             mask_blur=6.0,
+            mask_grow=4,
         ),
         "Background replacement": _preset(
             "Paint a new background with a tight edge around what stays.",
@@ -78,6 +83,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             denoise=0.75,
             guidance_scale=4.0,
             mask_blur=3.0,
+            masked_content="fill",
         ),
         "Creative variations": _preset(
             "A lively sampler and a free hand: each seed gives another picture.",
