@@ -25,7 +25,7 @@ from nbinpaint.engine.trajectory import Trajectory
 from nbinpaint.schedulers import SCHEDULER_TABLE
 
 SOURCE = nb.Sweep(smooth_image(48, 40), box_mask(48, 40, (8, 8, 32, 32))).source
-BASE = nb.Params(prompt="a red apple", negative_prompt="blur", steps=5, resize_mode="stretch", size=(48, 40))
+BASE = nb.Params(prompt="a red apple", negative_prompt="blur", steps=4, resize_mode="stretch", size=(48, 40))
 SCHEDULERS = (*nb.SCHEDULERS, "Heun", "UniPC", "DPM2 a", "SASolver")
 EXACT = functools.partial(torch.allclose, rtol=0, atol=1e-9)
 
@@ -99,7 +99,7 @@ def assert_equal(engine: DiffusionEngine, trajectory: Trajectory) -> None:
 @pytest.mark.parametrize("channels", [9, 4])
 def test_mixed_batches_equal_diffusers(channels: int) -> None:
     engine = engine_of(sdxl(channels))
-    grid = itertools.product(SCHEDULERS, (0.3, 1.0) if channels == 9 else (0.6,))
+    grid = itertools.product(SCHEDULERS, (0.3, 1.0) if channels == 9 else (0.75,))
     planned = cells(
         *(
             BASE.replace(scheduler=s, denoise=d, guidance_scale=(1, 7.5)[i // 2 % 2], seed=i)

@@ -18,7 +18,7 @@ from ..errors import ModelError
 if TYPE_CHECKING:
     from .models import Model
 
-__all__ = ["FAMILIES", "Family", "decoding_vae", "encoding_vae", "family_of", "unscaled"]
+__all__ = ["FAMILIES", "Family", "decoding_vae", "encoding_vae", "family_of", "unscaled", "widened"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,16 @@ def decoding_vae(model: Model) -> Any:
     vae = model.pipeline.vae
     upcast = model.family.upcasts and vae.config.force_upcast and vae.dtype == torch.float16
     return model.wide_vae if upcast else vae
+
+
+def widened(vae: Any, device: torch.device) -> Any:
+    """Return a VAE in float32: itself where it is, or a copy on the device, without what others hooked onto it."""
+    if vae.dtype == torch.float32:
+        return vae
+    wide = type(vae).from_config(vae.config)
+    # Assigned, so that the weights keep their memory format.
+    wide.load_state_dict({k: v.to(device, torch.float32) for k, v in vae.state_dict().items()}, assign=True)
+    return wide.eval()
 
 
 def unscaled(model: Model, latents: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,6 @@ The embedded model takes the same path as every other: it is a diffusers folder 
 
 from __future__ import annotations
 
-import copy
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +20,7 @@ from .calm import LoadingBar, calm
 from .checkpoints import FileModel, find_file
 from .classes import BATCHED, keeps_vae_exact
 from .devices import find_dtype, is_out_of_memory, out_of_memory, warn_slow
-from .families import Family, family_of
+from .families import Family, family_of, widened
 from .fingerprint import fingerprint
 from .folders import find_folder, without_checker
 from .places import EMBEDDED, Place
@@ -65,8 +64,7 @@ class Model:
     @cached_property
     def wide_vae(self) -> Any:
         """The VAE in float32, for models that overflow in half precision; a copy, so that nobody's numbers change."""
-        vae = self.pipeline.vae
-        return vae if vae.dtype == torch.float32 else copy.deepcopy(vae).float()
+        return widened(self.pipeline.vae, self.device)
 
     @property
     def vae_dtype(self) -> torch.dtype:
