@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import inpaint, load_engine, run, start
     from .engine.fake import FakeEngine
+    from .engine.pipelines import PipelineEngine
     from .errors import InvalidImage, InvalidMask, InvalidParams, ModelError, NbInpaintError
     from .image import load_image, load_mask
     from .job import Job
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .pictures import sample, samples
     from .prompts import PromptOrder, SearchReplace
     from .result import Failure, Result
-    from .schedulers import ALL_SCHEDULERS, SCHEDULERS
+    from .schedulers import ALL_SCHEDULERS, FLOW_SCHEDULERS, SCHEDULERS
     from .soft import SoftInpainting
     from .study import Study, open_study
     from .sweep import GridCell, Sweep
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ALL_SCHEDULERS": "schedulers",
+    "FLOW_SCHEDULERS": "schedulers",
     "FakeEngine": "engine.fake",
     "Failure": "result",
     "GridCell": "sweep",
@@ -43,6 +45,7 @@ _HOMES = {
     "ModelError": "errors",
     "NbInpaintError": "errors",
     "Params": "params",
+    "PipelineEngine": "engine.pipelines",
     "PromptOrder": "prompts",
     "Result": "result",
     "SCHEDULERS": "schedulers",
@@ -71,11 +74,13 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "GridCell",
     "SCHEDULERS",
     "ALL_SCHEDULERS",
+    "FLOW_SCHEDULERS",
     "load_image",
     "load_mask",
     "sample",
     "samples",
     "load_engine",
+    "PipelineEngine",
     "FakeEngine",
     "inpaint",
     "run",

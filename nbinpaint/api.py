@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -20,10 +21,12 @@ from .sweep import Sweep
 
 if TYPE_CHECKING:
     from .engine.diffusion import DiffusionEngine
+    from .engine.request import LoraNames
 
 __all__ = ["inpaint", "load_engine", "run", "start"]
 
-_loaded: WeakValueDictionary[tuple[Any, ...], DiffusionEngine] = WeakValueDictionary()
+_loaded: WeakValueDictionary[tuple[Hashable, int | None], DiffusionEngine] = WeakValueDictionary()
+_loading: dict[Hashable, threading.Lock] = {}
 _default: list[DiffusionEngine] = []
 
 
@@ -34,30 +37,54 @@ def load_engine(
     dtype: str | None = None,
     safety_checker: bool = True,
     variant: str | None = None,
+    vae: str | Path | None = None,
+    lora: LoraNames = None,
+    config: str | Path | None = None,
     rows: int | None = None,
+    progress: bool = True,
 ) -> DiffusionEngine:
     """Load a model and return the engine that runs it; an engine still in use is returned again at once.
 
     Args:
-        model: "embedded", a hub id, a diffusers folder, or a `.safetensors` file.
+        model: "embedded", a hub id, a diffusers folder, or a `.safetensors` file (of this machine, or as
+            owner/name/file on the hub).
         device: "cuda", "mps" or "cpu"; the best one there where None.
         dtype: "float16", "bfloat16", "float32" or "float64"; half precision on accelerators, float32 on CPUs where
             None.
         safety_checker: False turns the checker of a model that has one off.
-        variant: A hub variant such as "fp16".
+        variant: A hub variant such as "fp16"; where None, the one that suits `dtype`.
+        vae: Another VAE: a folder, a hub id or a single file.
+        lora: LoRAs to add to the weights: a name, several, or names with weights as {"name": 0.8}.
+        config: For a single file: the folder or hub id of a model of the same kind, whose configuration it takes.
         rows: Rows of one network call at most; a grid cell with guidance needs two.
+        progress: False shows no bars.
 
     Raises:
-        ModelError: The model cannot be found, loaded or used; the message says what is allowed.
+        ModelError: The model cannot be found, loaded or used; the message says what to do.
     """
-    key = (str(model), str(device), str(dtype), safety_checker, variant, rows)
-    engine = _loaded.get(key)
-    if engine is None:
-        from .engine.diffusion import DiffusionEngine
-        from .engine.models import load_model
+    from .engine.diffusion import DiffusionEngine
+    from .engine.models import load
+    from .engine.request import Request
 
-        loaded = load_model(model, device=device, dtype=dtype, safety_checker=safety_checker, variant=variant)
-        engine = _loaded[key] = DiffusionEngine(loaded, rows)
+    request = Request.of(
+        model,
+        device=device,
+        dtype=dtype,
+        safety_checker=safety_checker,
+        variant=variant,
+        vae=vae,
+        lora=lora,
+        config=config,
+    )
+    key = request.identity, rows
+    # Whoever asks for a model that another thread is loading waits for it, instead of loading it as well.
+    with _loading.setdefault(key, threading.Lock()):
+        engine = _loaded.get(key)
+        if engine is None:
+            loaded = load(request, progress)
+            engine = DiffusionEngine(loaded, rows)
+            for same in (request, request.with_dtype(loaded.dtype)):
+                _loaded[same.identity, rows] = engine
     return engine
 
 

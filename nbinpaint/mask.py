@@ -111,7 +111,8 @@ def soften(values: NDArray[np.float32], blur: float | tuple[float, float]) -> ND
     kernels = [
         cv2.getGaussianKernel(2 * r + 1, s if r else 1.0, cv2.CV_32F) for r, s in zip(reach, sigmas, strict=True)
     ]
-    return np.asarray(cv2.sepFilter2D(values, cv2.CV_32F, *kernels, borderType=cv2.BORDER_REPLICATE), np.float32)
+    along, down = kernels
+    return np.asarray(cv2.sepFilter2D(values, cv2.CV_32F, along, down, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def composite(generated: Image.Image, source: Image.Image, weight: NDArray[np.float32]) -> Image.Image:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import InvalidParams
-from .schedulers import ALL_SCHEDULERS
+from .schedulers import SCHEDULER_TABLE
 from .soft import SoftInpainting
 from .spec import ParamSpec, declare, specs_of
 
@@ -44,7 +44,7 @@ class Params:
         label="Scheduler",
         help="The sampler that turns noise into a picture.",
         kind="choice",
-        choices=tuple(ALL_SCHEDULERS),
+        choices=tuple(SCHEDULER_TABLE),
     )
     steps: int = declare(
         20,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["ALL_SCHEDULERS", "SCHEDULERS", "SCHEDULER_TABLE", "SchedulerInfo"]
+__all__ = ["ALL_SCHEDULERS", "FLOW_SCHEDULERS", "SCHEDULERS", "SCHEDULER_TABLE", "SchedulerInfo"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class SchedulerInfo:
         max_steps: The most steps its schedule can hold, where there is a limit.
         requires: A module outside the dependencies that it needs.
         seed_field: A configuration field that takes the grid cell's seed, for classes that draw from no generator.
+        flow: Whether it is for models trained by flow matching, such as Flux and SD 3; all others are for models that
+            predict noise or velocity.
     """
 
     cls: str
@@ -34,6 +36,7 @@ class SchedulerInfo:
     max_steps: int | None = None
     requires: str | None = None
     seed_field: str | None = None
+    flow: bool = False
 
     def missing(self) -> str | None:
         """Return the required module if it is not installed, otherwise None."""
@@ -69,8 +72,16 @@ SCHEDULER_TABLE: Mapping[str, SchedulerInfo] = MappingProxyType(
         "DDPM": SchedulerInfo("DDPMScheduler", "the original sampler, wants many steps"),
         "LCM": SchedulerInfo("LCMScheduler", "for latent consistency models, 4 to 8 steps", max_steps=50),
         "TCD": SchedulerInfo("TCDScheduler", "for trajectory consistency models, 4 to 8 steps", max_steps=50),
+        "FlowMatchEuler": SchedulerInfo("FlowMatchEulerDiscreteScheduler", "what flow models are made for", flow=True),
+        "FlowMatchHeun": SchedulerInfo(
+            "FlowMatchHeunDiscreteScheduler", "second order: two evaluations a step, precise", flow=True
+        ),
+        "FlowMatchLCM": SchedulerInfo(
+            "FlowMatchLCMScheduler", "for flow models distilled to consistency, 4 to 8 steps", flow=True
+        ),
     }
 )
 
 SCHEDULERS: tuple[str, ...] = ("DDIM", "K_EULER", "DPMSolverMultistep", "K_EULER_ANCESTRAL", "PNDM", "KLMS")
-ALL_SCHEDULERS: tuple[str, ...] = tuple(SCHEDULER_TABLE)
+ALL_SCHEDULERS: tuple[str, ...] = tuple(name for name, info in SCHEDULER_TABLE.items() if not info.flow)
+FLOW_SCHEDULERS: tuple[str, ...] = tuple(name for name, info in SCHEDULER_TABLE.items() if info.flow)

@@ -52,6 +52,7 @@ def test_it_paints_what_it_is_asked_for() -> None:
     assert ((names == other[:, 0]) & ((other[:, 1] < 0) | (colours == other[:, 1]))).mean() <= 0.1
 
 
+@pytest.mark.filterwarnings("ignore:dtype='float16' on the CPU:UserWarning")
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_it_loads_in_every_number_format_and_offline(dtype: str) -> None:
     engine = nb.load_engine("embedded", device="cpu", dtype=dtype)

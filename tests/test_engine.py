@@ -216,37 +216,6 @@ def test_withheld_pictures_are_marked_and_not_black(engine: DiffusionEngine, mon
     assert set(np.unique(study[0].raw)) == {128}
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "words"),
-    [
-        ("/nowhere/model", {}, ["/nowhere/model", "hub id", "diffusers folder"]),
-        ("embedded", {"dtype": "int8"}, ["dtype='int8'", "float32"]),
-        ("embedded", {"device": "gpu"}, ["device='gpu'", "'cuda'"]),
-    ],
-)
-def test_a_model_that_cannot_be_loaded_is_named_with_what_can(
-    name: str, options: dict[str, str], words: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(nb.ModelError) as error:
-        nb.load_engine(name, **options)
-    for word in words:
-        assert word in str(error.value)
-
-
-def test_other_input_channels_are_refused(tmp_path: Path) -> None:
-    from models import random_folder
-
-    with pytest.raises(nb.ModelError, match="takes 5 input channels; allowed: 4"):
-        nb.load_engine(random_folder(tmp_path / "odd", unet_channels=5), device="cpu")
-
-
-def test_an_engine_in_use_is_not_loaded_twice(random_model: Path) -> None:
-    engine = nb.load_engine(random_model, device="cpu")
-    assert nb.load_engine(random_model, device="cpu") is engine
-    assert nb.load_engine(random_model, device="cpu", dtype="float64") is not engine
-
-
 def test_the_fingerprint_follows_the_weights(
     random_model: Path, random_base_model: Path, engine: DiffusionEngine
 ) -> None:

@@ -56,6 +56,8 @@ def oracle(pipeline: Any, cell: nb.GridCell, output: str = "pt") -> tuple[torch.
     p = cell.params
     info = SCHEDULER_TABLE[p.scheduler]
     overrides = dict(info.overrides) | ({info.seed_field: p.seed} if info.seed_field else {})
+    if p.sigmas != "default":
+        overrides[f"use_{p.sigmas}_sigmas"] = True
     own = pipeline.scheduler
     latents = {}
 
@@ -75,6 +77,7 @@ def oracle(pipeline: Any, cell: nb.GridCell, output: str = "pt") -> tuple[torch.
             num_inference_steps=p.steps,
             strength=p.denoise,
             guidance_scale=p.guidance_scale,
+            eta=p.eta,
             generator=torch.Generator("cpu").manual_seed(p.seed),
             output_type=output,
             callback_on_step_end=keep,
@@ -118,6 +121,28 @@ def test_every_scheduler_equals_diffusers(scheduler: str, channels: int, request
         assert trajectory.evaluations == len(trajectory._sampler.timesteps)
         seen += 1
     assert seen == len(cells)
+
+
+@pytest.mark.parametrize("sigmas", ["karras", "exponential", "beta"])
+@pytest.mark.parametrize("scheduler", ["K_EULER", "DPMSolverMultistep", "KLMS", "Heun", "UniPC", "DPM++ 2M SDE"])
+def test_sigma_spacings_equal_diffusers(scheduler: str, sigmas: str, random_model: Path) -> None:
+    check_equal(random_model, [{"scheduler": scheduler, "sigmas": sigmas, "denoise": d} for d in (0.3, 1.0)])
+
+
+@pytest.mark.parametrize("scheduler", ["DDIM", "TCD"])
+def test_eta_equals_diffusers(scheduler: str, random_model: Path) -> None:
+    check_equal(random_model, [{"scheduler": scheduler, "eta": eta} for eta in (0.0, 0.4, 1.0)])
+
+
+def check_equal(folder: Path, changes: list[dict[str, Any]]) -> None:
+    """Recipes that differ from a plain one, together in one batch, each against the pipeline."""
+    engine = nb.load_engine(folder, device="cpu", dtype="float64")
+    plain = cells_for("DDIM")[7]
+    recipes = [plain.params.replace(**change) for change in changes]
+    cells = tuple(nb.GridCell(i, {}, recipe, plain.source) for i, recipe in enumerate(recipes))
+    for trajectory in trajectories(engine, cells, most_rows=6):
+        latents, _ = oracle(engine.model.pipeline, trajectory.cell)
+        assert torch.allclose(trajectory.latents, latents, rtol=0, atol=1e-9 * max(float(latents.abs().max()), 1))
 
 
 @pytest.mark.parametrize("scheduler", ["DDIM", "K_EULER_ANCESTRAL", "PNDM"])

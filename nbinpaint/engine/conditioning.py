@@ -20,6 +20,7 @@ from ..params import Params
 from ..region import Region
 from ..sweep import Source
 from .cache import Kept
+from .families import encoding_vae
 from .models import Model
 from .text import Text, TextEncoder
 
@@ -29,13 +30,14 @@ __all__ = ["Conditioning", "Posterior"]
 class Posterior:
     """The VAE's posterior over one picture's latents."""
 
-    def __init__(self, encoded: Any, scaling: float) -> None:
+    def __init__(self, encoded: Any, scaling: float, dtype: torch.dtype) -> None:
         self._encoded = encoded
         self._scaling = scaling
+        self._dtype = dtype
 
     def sample(self, generator: torch.Generator) -> torch.Tensor:
         """Draw latents of shape (1, channels, height, width), scaled as the denoising network expects."""
-        drawn: torch.Tensor = self._scaling * retrieve_latents(self._encoded, generator=generator)
+        drawn: torch.Tensor = self._scaling * retrieve_latents(self._encoded, generator=generator).to(self._dtype)
         return drawn
 
 
@@ -108,8 +110,9 @@ class Conditioning:
     def _posterior(self, key: tuple[object, ...], pixels: Callable[[], torch.Tensor]) -> Posterior:
         def encode() -> Posterior:
             self._images += 1
-            vae = self._model.pipeline.vae
-            return Posterior(vae.encode(pixels().to(self._model.device, self._model.dtype)), vae.config.scaling_factor)
+            model, vae = self._model, encoding_vae(self._model)
+            encoded = vae.encode(pixels().to(model.device, model.dtype).to(vae.dtype))
+            return Posterior(encoded, vae.config.scaling_factor, model.dtype)
 
         posterior: Posterior = self._pictures.get(key, encode)
         return posterior

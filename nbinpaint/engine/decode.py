@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
+from .families import decoding_vae, unscaled
 from .models import Model
 
 __all__ = ["WITHHELD", "Decoded", "decode", "pixels"]
@@ -31,8 +32,8 @@ class Decoded(NamedTuple):
 @torch.inference_mode()
 def pixels(model: Model, latents: torch.Tensor) -> torch.Tensor:
     """Decode latents (n, channels, h, w) to values (n, 3, H, W) around [-1, 1], unclipped."""
-    vae = model.pipeline.vae
-    decoded: torch.Tensor = vae.decode(latents / vae.config.scaling_factor, return_dict=False)[0]
+    vae = decoding_vae(model)
+    decoded: torch.Tensor = vae.decode(unscaled(model, latents.to(vae.dtype)), return_dict=False)[0]
     return decoded
 
 
@@ -50,9 +51,11 @@ def decode(model: Model, latents: Sequence[torch.Tensor]) -> list[Decoded]:
             raise
         torch.cuda.empty_cache()
         return [picture for one in latents for picture in decode(model, [one])]
+    if getattr(model.pipeline, "watermark", None) is not None:
+        values = model.pipeline.watermark.apply_watermark(values)
     images = model.pipeline.image_processor.postprocess(values, output_type="pil")
     flags = [False] * len(images)
-    if model.pipeline.safety_checker is not None:
+    if getattr(model.pipeline, "safety_checker", None) is not None:
         flags = model.pipeline.run_safety_checker(values.clone(), model.device, model.dtype)[1] or flags
     return [
         Decoded(Image.new("RGB", image.size, WITHHELD) if flag else image, bool(flag))

@@ -19,6 +19,7 @@ from ..errors import NbInpaintError
 from ..params import Params
 from ..region import region_of
 from ..result import Failure, Result
+from ..schedulers import ALL_SCHEDULERS, SCHEDULER_TABLE
 from ..sweep import GridCell
 from ..vocabulary import Vocabulary
 from .base import Cancel, Event, Failed, Finished, Plan, Started, Stepped
@@ -106,12 +107,20 @@ class DiffusionEngine:
         dtype = str(self.model.dtype).removeprefix("torch.")
         return f"<DiffusionEngine {self.name!r}, {self.model.device}, {dtype}, native size {self.native_size}>"
 
+    @property
+    def schedulers(self) -> tuple[str, ...]:
+        """The schedulers that it can run, those left out whose package is not installed."""
+        return tuple(name for name in ALL_SCHEDULERS if not SCHEDULER_TABLE[name].missing())
+
     def plan(self, params: Params) -> Plan:
         """Say what a recipe means for this model.
 
         Raises:
             InvalidParams: The scheduler cannot be used with this model or recipe, or the size does not fit its network.
         """
+        if SCHEDULER_TABLE[params.scheduler].flow:
+            problem = f"is for models trained by flow matching, which {self.name!r} is not"
+            raise Params.specs()["scheduler"].refuse(params.scheduler, ", ".join(self.schedulers), problem)
         refuse_unusable(params, self.model.pipeline.scheduler.config.get("prediction_type", "epsilon"))
         check_prompting(params, self.model)
         size = params.size or self.native_size

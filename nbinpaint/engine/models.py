@@ -5,32 +5,43 @@ The embedded model takes the same path as every other: it is a diffusers folder 
 
 from __future__ import annotations
 
-import hashlib
-import json
+import copy
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
-from diffusers import StableDiffusionInpaintPipeline
 
 from ..errors import ModelError
 from ..vocabulary import Vocabulary
+from .adapters import VaeFiles, find_loras, find_vae, fuse, read_vae
+from .calm import LoadingBar, calm
+from .checkpoints import FileModel, find_file
+from .classes import BATCHED, keeps_vae_exact
+from .devices import find_dtype, is_out_of_memory, out_of_memory, warn_slow
+from .families import Family, family_of
+from .fingerprint import fingerprint
+from .folders import find_folder, without_checker
+from .places import EMBEDDED, Place
+from .reasons import explain
+from .request import LoraNames, Request
 
-__all__ = ["EMBEDDED", "Model", "load_model"]
+__all__ = ["EMBEDDED", "Model", "load", "load_model"]
 
-EMBEDDED = Path(__file__).parent.parent / "models" / "tiny"
-_DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+# The libraries below build networks in ways that a second thread would disturb; downloads go on side by side.
+_reading = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
     """A loaded model: diffusers' own pipeline object, used for its parts.
 
+    The properties about latents, channels and sizes are those of Stable Diffusion 1, 2 and XL.
+
     Attributes:
-        name: What people call it.
+        name: What people call it, with its VAE and LoRAs where they were chosen: "model + vae + lora:0.8".
         pipeline: Its networks, tokenizer and scheduler configuration.
         device: Where the networks are.
         dtype: Number format of weights and latents.
@@ -45,6 +56,23 @@ class Model:
     def vocabulary(self) -> Vocabulary | None:
         """What the model's folder says it was trained on; None where it says nothing."""
         return Vocabulary.read(Path(str(self.pipeline.config.get("_name_or_path", ""))) / "vocabulary.json")
+
+    @cached_property
+    def family(self) -> Family:
+        """What kind of model it is."""
+        return family_of(self.pipeline)
+
+    @cached_property
+    def wide_vae(self) -> Any:
+        """The VAE in float32, for models that overflow in half precision; a copy, so that nobody's numbers change."""
+        vae = self.pipeline.vae
+        return vae if vae.dtype == torch.float32 else copy.deepcopy(vae).float()
+
+    @property
+    def vae_dtype(self) -> torch.dtype:
+        """Number format of the VAE: float32 where it overflows in half precision (SDXL's), else `dtype`."""
+        found: torch.dtype = self.pipeline.vae.dtype
+        return found
 
     @property
     def latent_channels(self) -> int:
@@ -77,15 +105,8 @@ class Model:
     @cached_property
     def fingerprint(self) -> str:
         """Names the weights and the number format, by shapes and a sample of each tensor's values."""
-        sha = hashlib.sha256(str(self.dtype).encode())
-        for part in ("unet", "vae", "text_encoder"):
-            for name, tensor in sorted(getattr(self.pipeline, part).state_dict().items()):
-                flat = tensor.detach().reshape(-1)
-                sample = flat[:: max(1, flat.numel() // 16)].to("cpu", torch.float64)
-                sha.update(f"{part}.{name}{tuple(tensor.shape)}".encode() + sample.numpy().tobytes())
-        config = {k: v for k, v in self.pipeline.scheduler.config.items() if not k.startswith("_")}
-        sha.update(json.dumps(config, sort_keys=True, default=str).encode())
-        return sha.hexdigest()[:16]
+        settings = {name: self.pipeline.config.get(name) for name in self.family.settings}
+        return fingerprint(self.pipeline, self.family.networks, str(self.dtype), settings)
 
 
 def load_model(
@@ -95,71 +116,96 @@ def load_model(
     dtype: str | torch.dtype | None = None,
     safety_checker: bool = True,
     variant: str | None = None,
+    vae: str | Path | None = None,
+    lora: LoraNames = None,
+    config: str | Path | None = None,
+    progress: bool = False,
 ) -> Model:
-    """Load the parts of an inpainting model.
+    """Load an inpainting model.
 
     Args:
-        name: "embedded", a hub id, a diffusers folder, or a `.safetensors` file.
+        name: "embedded", a hub id, a diffusers folder, or a `.safetensors` file (of this machine, or as
+            owner/name/file on the hub).
         device: "cuda", "mps", "cpu", ...; the best one there where None.
         dtype: "float16", "bfloat16", "float32" or "float64"; half precision on accelerators, float32 on CPUs where
             None.
         safety_checker: False leaves out the checker of a model that has one.
-        variant: A hub variant such as "fp16".
+        variant: A variant of the weights such as "fp16"; where None, the one that suits `dtype`.
+        vae: Another VAE: a folder, a hub id or a single file.
+        lora: LoRAs to add for good: a name, several, or names with weights.
+        config: For single files: the folder or hub id of a model of the same kind, whose configuration is taken.
+        progress: Show bars.
 
     Raises:
-        ModelError: The model is not there, is of a family that is not supported, or device or dtype are unknown.
+        ModelError: The model is not there, cannot be used, or does not fit; the message says what to do.
     """
-    place = _device(device)
-    numbers = _dtype(dtype, place)
-    source = EMBEDDED if name == "embedded" else Path(name)
-    options: dict[str, Any] = {"dtype": numbers}
-    if not safety_checker:
-        options |= {"safety_checker": None, "requires_safety_checker": False}
-    logging = diffusers.utils.logging
-    quiet = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        if source.is_file():
-            pipeline = StableDiffusionInpaintPipeline.from_single_file(str(source), torch_dtype=numbers)
-        elif source.is_dir():
-            pipeline = StableDiffusionInpaintPipeline.from_pretrained(
-                str(source), local_files_only=True, variant=variant, **options
-            )
-        else:
-            pipeline = StableDiffusionInpaintPipeline.from_pretrained(str(name), variant=variant, **options)
-    except Exception as error:
-        raise ModelError(
-            f"model {str(name)!r} cannot be loaded: {error}\n"
-            "allowed: 'embedded', a hub id with inpainting weights, a diffusers folder, or a .safetensors file"
-        ) from error
-    finally:
-        logging.set_verbosity(quiet)
-    pipeline.set_progress_bar_config(disable=True)
-    pipeline.to(place)
-    channels = pipeline.unet.config.in_channels
-    if channels not in (4, 9):
-        raise ModelError(f"model {str(name)!r} takes {channels} input channels; allowed: 4 (base) or 9 (inpainting)")
-    if place.type != "mps":
+    return load(
+        Request.of(
+            name,
+            device=device,
+            dtype=dtype,
+            safety_checker=safety_checker,
+            variant=variant,
+            vae=vae,
+            lora=lora,
+            config=config,
+        ),
+        progress,
+    )
+
+
+def load(request: Request, progress: bool = False) -> Model:
+    """Load what a request names, as `load_model` does.
+
+    Raises:
+        ModelError: The model cannot be used, or does not fit; the message says what to do.
+    """
+    with calm(progress):
+        try:
+            return _load(request, progress)
+        except ModelError:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(request.model.label, request.device) from None
+            raise request.model.error(f"cannot be loaded: {explain(error)}") from None
+
+
+def _load(request: Request, progress: bool) -> Model:
+    place, device = request.model, request.device
+    loras = find_loras(request.loras)
+    vae = request.vae and find_vae(request.vae, find_dtype(request.dtype, device))
+    found = find_file(request) if place.single else find_folder(request)
+    warn_slow(found.dtype, device)
+    if (
+        vae is None
+        and isinstance(found, FileModel)
+        and keeps_vae_exact(found.pipeline, found.config("vae"), found.dtype)
+    ):
+        vae = VaeFiles(place, "AutoencoderKL", found.file)
+    given: dict[str, Any] = {} if request.safety_checker else without_checker(found.pipeline)
+    with _reading, LoadingBar(place.label, found.parts + bool(vae) + bool(loras) + 1, progress) as bar:
+        if vae:
+            with bar.part("vae"):
+                given["vae"] = read_vae(vae, found)
+        pipeline = found.read(given, bar)
+        _refuse_channels(place, pipeline)
+        with bar.part(str(device)):
+            pipeline.set_progress_bar_config(disable=True)
+            pipeline.to(device)
+        if loras:
+            with bar.part("lora"):
+                fuse(pipeline, loras)
+    if type(pipeline).__name__ in BATCHED and device.type != "mps":
         pipeline.unet.to(memory_format=torch.channels_last)
         pipeline.vae.to(memory_format=torch.channels_last)
-    return Model("embedded" if name == "embedded" else source.stem, pipeline, place, numbers)
+    labels = [place.label, *([request.vae.label] if request.vae else []), *(f"{x.label}:{x.weight:g}" for x in loras)]
+    return Model(" + ".join(labels), pipeline, device, found.dtype)
 
 
-def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        return torch.device(device)
-    except RuntimeError as error:
-        raise ModelError(f"device={device!r} is unknown; allowed: 'cpu', 'cuda', 'cuda:0', 'mps', ...") from error
-
-
-def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype:
-    if dtype is None:
-        return torch.float32 if device.type == "cpu" else torch.float16
-    found = _DTYPES.get(str(dtype).removeprefix("torch."))
-    if found is None:
-        raise ModelError(f"dtype={dtype!r} is unknown; allowed: {', '.join(_DTYPES)}")
-    return found
+def _refuse_channels(place: Place, pipeline: Any) -> None:
+    if type(pipeline).__name__ not in BATCHED:
+        return
+    channels = pipeline.unet.config.in_channels
+    if channels not in (4, 9):
+        raise place.error(f"takes {channels} input channels; allowed: 4 (base) or 9 (inpainting)")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from .families import encoding_vae, unscaled
 from .models import Model
 
 __all__ = ["Preview"]
@@ -47,10 +48,13 @@ class Preview:
         side = _PATCHES * 4 * model.factor
         colours = np.random.default_rng(0).integers(0, 256, (_PATCHES, _PATCHES, 3), dtype=np.uint8)
         picture = Image.fromarray(colours).resize((side, side), Image.Resampling.NEAREST)
-        pixels = model.pipeline.image_processor.preprocess(picture, side, side).to(model.device, model.dtype)
-        encoded = model.pipeline.vae.encode(pixels)
+        vae = encoding_vae(model)
+        pixels = model.pipeline.image_processor.preprocess(picture, side, side).to(model.device, vae.dtype)
+        encoded = vae.encode(pixels)
         latents = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
-        grid = (latents * model.pipeline.vae.config.scaling_factor)[0].float().cpu()
+        offset = unscaled(model, torch.zeros_like(latents))
+        scale = unscaled(model, torch.ones_like(latents)) - offset
+        grid = ((latents - offset) / scale)[0].float().cpu()
         # The middle of each patch, where its neighbours do not reach.
         centres = grid.unflatten(1, (_PATCHES, 4)).unflatten(3, (_PATCHES, 4))[:, :, 1:3, :, 1:3].mean((2, 4))
         known = torch.cat([centres.flatten(1).T, torch.ones(_PATCHES**2, 1)], 1)

@@ -5,8 +5,12 @@ Schedulers hold history, so no two grid cells ever share one.
 
 from __future__ import annotations
 
+import copy
 import inspect
+import json
 import math
+import warnings
+from functools import lru_cache
 from typing import Any
 
 import diffusers
@@ -18,6 +22,9 @@ from ..schedulers import ALL_SCHEDULERS, SCHEDULER_TABLE
 from .logs import quiet
 
 __all__ = ["Sampler", "refuse_unusable"]
+
+# torchsde compares noise levels more finely than it keeps them; it takes the level that it has, which is the right one.
+warnings.filterwarnings("ignore", "Should have t[ab]", UserWarning)
 
 
 def refuse_unusable(params: Params, prediction_type: str) -> None:
@@ -46,6 +53,7 @@ def refuse_unusable(params: Params, prediction_type: str) -> None:
         )
 
 
+@lru_cache
 def _takes(scheduler: str, sigmas: str) -> bool:
     """Whether a scheduler can space its noise levels so."""
     made = getattr(diffusers, SCHEDULER_TABLE[scheduler].cls)
@@ -63,7 +71,7 @@ class Sampler:
 
     def __init__(self, params: Params, config: Any, generator: torch.Generator | None = None) -> None:
         info = SCHEDULER_TABLE[params.scheduler]
-        made = getattr(diffusers, info.cls)
+        known = json.dumps(dict(config), sort_keys=True, default=list)
         overrides = dict(info.overrides)
         if info.seed_field:
             overrides[info.seed_field] = params.noise_seed
@@ -71,12 +79,9 @@ class Sampler:
             overrides[f"use_{params.sigmas}_sigmas"] = True
         steps, skipped = params.steps, params.steps - params.steps_run
         if params.denoise_by == "noise":
-            with quiet():
-                overrides |= _cut_off(made.from_config(config), params.denoise)
+            overrides |= _cut_off(_prepared(info.cls, known, "{}", 1), params.denoise)
             steps, skipped = params.steps_run, 0
-        with quiet():
-            self.scheduler: Any = made.from_config(config, **overrides)
-            self.scheduler.set_timesteps(steps, device="cpu")
+        self.scheduler: Any = copy.deepcopy(_prepared(info.cls, known, json.dumps(overrides), steps))
         skipped *= self.scheduler.order
         self.timesteps: torch.Tensor = self.scheduler.timesteps[skipped:]
         if hasattr(self.scheduler, "set_begin_index"):
@@ -84,9 +89,8 @@ class Sampler:
         # Those with a level between two steps tell it only by its timestep.
         told = hasattr(self.scheduler, "sigmas") and not hasattr(self.scheduler, "sigmas_interpol")
         self._sigmas: torch.Tensor | None = self.scheduler.sigmas[skipped:] if told else None
-        known = inspect.signature(self.scheduler.step).parameters
         offered = {"eta": params.eta, "generator": generator}
-        self._extra = {name: value for name, value in offered.items() if name in known}
+        self._extra = {name: value for name, value in offered.items() if name in _step_takes(info.cls)}
 
     @property
     def evaluations(self) -> int:
@@ -153,6 +157,27 @@ class Sampler:
             prediction, self.timesteps[step], latents, **self._extra, return_dict=False
         )[0]
         return taken
+
+
+@lru_cache(maxsize=64)
+def _prepared(cls: str, config: str, overrides: str, steps: int) -> Any:
+    """Return a scheduler with its timesteps, to be copied: some take half a second to be made.
+
+    Args:
+        cls: The class in diffusers.
+        config: The model's own configuration, as JSON.
+        overrides: What differs from it, as JSON.
+        steps: Steps of the full schedule.
+    """
+    with quiet():
+        scheduler = getattr(diffusers, cls).from_config(json.loads(config), **json.loads(overrides))
+        scheduler.set_timesteps(steps, device="cpu")
+    return scheduler
+
+
+@lru_cache
+def _step_takes(cls: str) -> frozenset[str]:
+    return frozenset(inspect.signature(getattr(diffusers, cls).step).parameters)
 
 
 def _cut_off(scheduler: Any, denoise: float) -> dict[str, Any]:
