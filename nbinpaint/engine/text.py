@@ -44,17 +44,17 @@ class TextEncoder:
 
     def rows(self, params: Params) -> Text:
         """Return the text rows of one grid cell."""
+        # As in diffusers, layers are left out for the prompt only.
         encoded = [self.prompt(params.prompt, params.clip_skip, params.prompt_weighting)]
         if params.guided:
-            encoded.insert(0, _zeros(encoded[0]) if self._zeroes(params) else self._against(params))
+            encoded.insert(0, _zeros(encoded[0]) if self._zeroes(params) else self._negative(params))
         added = {}
         if self._model.family.pooled:
             pooled = torch.cat([row.pooled for row in encoded if row.pooled is not None])
             added = {"text_embeds": pooled, "time_ids": self._time_ids(params)}
         return Text(torch.cat([row.tokens for row in encoded]), added)
 
-    def _against(self, params: Params) -> Encoded:
-        """The negative prompt; as in diffusers, no layers are left out for it."""
+    def _negative(self, params: Params) -> Encoded:
         return self.prompt(params.negative_prompt, 0, params.prompt_weighting)
 
     def _zeroes(self, params: Params) -> bool:
