@@ -16,6 +16,7 @@ from checkpoints import (
     cache_repo,
     edit_json,
     random_lora,
+    random_sd3_pipeline,
     random_xl_pipeline,
     single_file,
     vae_state,
@@ -243,6 +244,17 @@ def test_a_base_model_is_loaded_as_one_that_inpaints(model: str, copy: Path, xl:
     name = "StableDiffusionPipeline" if model == "plain" else "StableDiffusionXLPipeline"
     edit_json(folder / "model_index.json", _class_name=name)
     assert type(load(folder).pipeline).__name__ == name.replace("Pipeline", "InpaintPipeline")
+
+
+def test_a_model_with_a_transformer_loads_too(tmp_path: Path) -> None:
+    random_sd3_pipeline().save_pretrained(tmp_path / "small-3")
+    model = load(tmp_path / "small-3")
+    assert type(model.pipeline) is diffusers.StableDiffusion3InpaintPipeline
+    assert (model.name, model.dtype, model.vae_dtype) == ("small-3", torch.float32, torch.float32)
+    assert load(tmp_path / "small-3").fingerprint == model.fingerprint
+    with torch.no_grad():
+        model.pipeline.transformer.pos_embed.proj.bias += 1
+    assert models.Model(model.name, model.pipeline, model.device, model.dtype).fingerprint != model.fingerprint
 
 
 @pytest.mark.parametrize(
