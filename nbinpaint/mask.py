@@ -20,6 +20,7 @@ __all__ = [
     "check_mask",
     "composite",
     "grow",
+    "has_grey",
     "invert",
     "latent_mask",
     "latent_share",
@@ -58,6 +59,12 @@ def check_mask(mask: Any, size: tuple[int, int], least: int = 128) -> None:
 def share(mask: NDArray[np.uint8]) -> float:
     """Return the painted part of the picture, at whatever strength, 0 to 1."""
     return cv2.countNonZero(mask) / mask.size
+
+
+def has_grey(mask: NDArray[np.uint8]) -> bool:
+    """Say whether a mask holds anything between kept and painted."""
+    # One more than painted wraps round to 0, so that both ends come to lie below 2.
+    return bool(((mask + np.uint8(1)) > 1).any())
 
 
 def bounding_box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:

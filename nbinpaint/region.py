@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidMask
-from .mask import blend_weight, bounding_box, grow, invert, soften
+from .mask import blend_weight, bounding_box, grow, has_grey, invert, soften
 from .placement import Box, Placement, place, place_part
 
 if TYPE_CHECKING:
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MASK_FIELDS", "Region", "check_left", "region_of", "window_of"]
 
-MASK_FIELDS = ("mask_grow", "mask_invert", "differential")
+MASK_FIELDS = ("mask_grow", "mask_invert", "differential", "soft")
 """The parameters that change which pixels are painted."""
 _PLACE_FIELDS = ("size", "resize_mode", "padding", "mask_blur")
+_FAINTEST = 3
+"""Grey under this is not painted where grey counts: a photographed or a JPEG mask is nowhere quite black."""
 _FEATHER = 3.0
 """Sigmas after which a feather is too faint to be seen: 2 * Phi(-3) is under 1 of 255."""
 
@@ -34,8 +36,8 @@ class Region:
 
     Attributes:
         mask: uint8 (H, W) at the source's resolution, 255 = repaint, 0 = keep, nothing between.
-        strength: uint8 (H, W) at the source's resolution, each pixel's share of the denoise in 255ths, 0 outside the
-            mask; None where all that is painted has the same.
+        strength: uint8 (H, W) at the source's resolution, how strongly each pixel is painted, in 255ths, 0 outside the
+            mask; None where grey does not count or there is none.
         placement: How the source, or the part of it that is worked on, maps onto the model's canvas.
         key: What the mask follows from; equal keys over equal sources mean equal regions.
     """
@@ -67,7 +69,7 @@ def region_of(source: Source, params: Params) -> Region:
         InvalidMask: Nothing of the mask is left.
     """
     assert params.size is not None
-    return _region(source, *(params.get(name) for name in (*MASK_FIELDS, *_PLACE_FIELDS)))
+    return _region(source, *_choices(source, params), *(params.get(name) for name in _PLACE_FIELDS))
 
 
 def check_left(source: Source, params: Params) -> None:
@@ -76,7 +78,7 @@ def check_left(source: Source, params: Params) -> None:
     Raises:
         InvalidMask: Nothing is; the message names the parameters that took it away.
     """
-    _painted(source, *(params.get(name) for name in MASK_FIELDS))
+    _painted(source, *_choices(source, params))
 
 
 def window_of(mask: NDArray[np.uint8], params: Params) -> Placement | None:
@@ -93,7 +95,7 @@ def window_of(mask: NDArray[np.uint8], params: Params) -> Placement | None:
     """
     assert params.size is not None
     assert params.padding is not None
-    least = 1 if params.differential else 128
+    least = _FAINTEST if _greys(params) and has_grey(mask) else 128
     _, painted = cv2.threshold(invert(mask) if params.mask_invert else mask, least - 1, 255, cv2.THRESH_BINARY)
     height, width = mask.shape
     box = bounding_box(np.asarray(painted, np.uint8))
@@ -109,22 +111,32 @@ def window_of(mask: NDArray[np.uint8], params: Params) -> Placement | None:
     return _only_masked(box, (width, height), params.size, params.padding, params.mask_blur)
 
 
+def _greys(params: Params) -> bool:
+    """Whether the mask's grey counts as how strongly a pixel is painted."""
+    return params.differential or params.soft is not None
+
+
+def _choices(source: Source, params: Params) -> tuple[int, bool, bool]:
+    """How far to grow, whether to invert, and whether grey counts and there is any."""
+    return params.mask_grow, params.mask_invert, _greys(params) and source.has_grey
+
+
 @lru_cache(maxsize=32)
 def _painted(
-    source: Source, mask_grow: int, mask_invert: bool, differential: bool
+    source: Source, mask_grow: int, mask_invert: bool, grey: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Return the mask and, where it is differential, each pixel's strength."""
+    """Return the mask and, where grey counts, how strongly each pixel is painted."""
     strength = invert(source.mask) if mask_invert else source.mask
-    mask = np.where(strength >= (1 if differential else 128), np.uint8(255), np.uint8(0))
+    mask = np.where(strength >= (_FAINTEST if grey else 128), np.uint8(255), np.uint8(0))
     if mask_grow:
         strength = grow(strength, mask_grow)
         mask = grow(mask, mask_grow)
     if not mask.any():
         changed = [f"{n}={v!r}" for n, v in zip(MASK_FIELDS[:2], (mask_grow, mask_invert), strict=True) if v]
         reason = f"{' and '.join(changed)} leave nothing of it" if changed else "nothing is painted at half strength"
-        hint = "" if differential else "; with differential=True grey counts as strength"
+        hint = "; with differential=True or soft=True grey counts" if source.has_grey and not grey else ""
         raise InvalidMask(f"mask: {reason}; allowed: at least one painted pixel (128 to 255){hint}")
-    return mask, np.where(mask > 0, strength, np.uint8(0)) if differential else None
+    return mask, np.where(mask > 0, strength, np.uint8(0)) if grey else None
 
 
 @lru_cache(maxsize=32)
@@ -132,20 +144,20 @@ def _region(
     source: Source,
     mask_grow: int,
     mask_invert: bool,
-    differential: bool,
+    grey: bool,
     size: tuple[int, int],
     resize_mode: str,
     padding: int | None,
     mask_blur: float,
 ) -> Region:
-    mask, strength = _painted(source, mask_grow, mask_invert, differential)
+    mask, strength = _painted(source, mask_grow, mask_invert, grey)
     if padding is None:
         placement = place(source.image.size, size, resize_mode)
     else:
         box = bounding_box(mask)
         assert box is not None
         placement = _only_masked(box, source.image.size, size, padding, mask_blur)
-    return Region(mask, strength, placement, (source.digest, mask_grow, mask_invert, differential, placement))
+    return Region(mask, strength, placement, (source.digest, mask_grow, mask_invert, grey, placement))
 
 
 def _only_masked(box: Box, source_size: tuple[int, int], size: tuple[int, int], padding: int, blur: float) -> Placement:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .axes import axis_labels, axis_values
 from .errors import InvalidParams
 from .image import load_image, load_mask
-from .mask import check_mask
+from .mask import check_mask, has_grey
 from .params import Params, check_names
 from .prompts import PROMPT_AXES, PromptTool
 from .region import MASK_FIELDS, check_left
@@ -59,6 +59,11 @@ class Source:
     def image_digest(self) -> str:
         """SHA-256 over the image's size and pixels, as hexadecimal text."""
         return hashlib.sha256(repr(self.image.size).encode() + self.image.tobytes()).hexdigest()
+
+    @cached_property
+    def has_grey(self) -> bool:
+        """Whether the mask holds anything between kept and painted."""
+        return has_grey(self.mask)
 
     @cached_property
     def digest(self) -> str:
