@@ -271,8 +271,10 @@ def test_the_quick_window_is_the_regions_own(boxes: list[tuple[int, ...]], **val
 def test_what_the_recipe_makes_of_the_mask_is_said(studio: nb.Studio) -> None:
     assert studio.canvas.remark == ""
     studio.params = studio.params.replace(mask_invert=True, mask_grow=-3)
-    assert studio.canvas.remark == "The recipe inverts the mask. It shrinks it by 3 px."
-    studio.params = studio.params.replace(mask_invert=False, mask_grow=0)
+    assert studio.canvas.remark == "The recipe inverts the mask and shrinks it by 3 px."
+    studio.params = studio.params.replace(mask_invert=False)
+    assert studio.canvas.remark == "The recipe shrinks the mask by 3 px."
+    studio.params = studio.params.replace(mask_grow=0)
     studio.canvas.rectangle(0, 0, 5, 5, strength=0.4)
     assert studio.canvas.remark == "Without Differential, grey from 50 % on is repainted whole, and less is kept."
     studio.params = studio.params.replace(differential=True)
