@@ -121,7 +121,7 @@ def test_what_goes_wrong_is_said_in_the_studio(photo: Image.Image, mask: Any) ->
 
 def test_a_model_is_loaded_in_the_background_or_says_why_not(photo: Image.Image, mask: Any, tmp_path: Path) -> None:
     studio = nb.Studio(photo, mask, engine=str(tmp_path))
-    studio._loading.join(60)
+    studio._loading.join(120)
     assert studio.engine is None
     assert studio.desk.trouble
     assert "not loaded" in studio.desk.model
@@ -131,7 +131,7 @@ def test_a_model_is_loaded_in_the_background_or_says_why_not(photo: Image.Image,
 
 def test_another_model_can_be_chosen(studio: nb.Studio) -> None:
     studio.desk._handle_custom_msg({"type": "model", "name": "embedded"}, [])
-    studio._loading.join(60)
+    studio._loading.join(120)
     assert studio.engine.name == "embedded"
     assert studio.desk.model == "embedded"
     assert studio.panel.engine is studio.engine
