@@ -121,7 +121,7 @@ def test_what_goes_wrong_is_said_in_the_studio(photo: Image.Image, mask: Any) ->
 
 def test_a_model_is_loaded_in_the_background_or_says_why_not(photo: Image.Image, mask: Any, tmp_path: Path) -> None:
     studio = nb.Studio(photo, mask, engine=str(tmp_path))
-    studio._loading.join(60)
+    studio._loading.join(120)
     assert studio.engine is None
     assert studio.desk.trouble
     assert "not loaded" in studio.desk.model
@@ -131,7 +131,7 @@ def test_a_model_is_loaded_in_the_background_or_says_why_not(photo: Image.Image,
 
 def test_another_model_can_be_chosen(studio: nb.Studio) -> None:
     studio.desk._handle_custom_msg({"type": "model", "name": "embedded"}, [])
-    studio._loading.join(60)
+    studio._loading.join(120)
     assert studio.engine.name == "embedded"
     assert studio.desk.model == "embedded"
     assert studio.panel.engine is studio.engine
@@ -271,8 +271,10 @@ def test_the_quick_window_is_the_regions_own(boxes: list[tuple[int, ...]], **val
 def test_what_the_recipe_makes_of_the_mask_is_said(studio: nb.Studio) -> None:
     assert studio.canvas.remark == ""
     studio.params = studio.params.replace(mask_invert=True, mask_grow=-3)
-    assert studio.canvas.remark == "The recipe inverts the mask. It shrinks it by 3 px."
-    studio.params = studio.params.replace(mask_invert=False, mask_grow=0)
+    assert studio.canvas.remark == "The recipe inverts the mask and shrinks it by 3 px."
+    studio.params = studio.params.replace(mask_invert=False)
+    assert studio.canvas.remark == "The recipe shrinks the mask by 3 px."
+    studio.params = studio.params.replace(mask_grow=0)
     studio.canvas.rectangle(0, 0, 5, 5, strength=0.4)
     assert studio.canvas.remark == "Without Differential, grey from 50 % on is repainted whole, and less is kept."
     studio.params = studio.params.replace(differential=True)

@@ -43,10 +43,12 @@ def remarks(params: Params, grey: bool, frame: Sequence[int]) -> Iterator[str]:
         grey: Whether the mask holds grey.
         frame: The only-masked window, [x0, y0, x1, y1] in image pixels; empty for none.
     """
-    if params.mask_invert:
-        yield "The recipe inverts the mask."
+    done = ["inverts the mask"] if params.mask_invert else []
     if params.mask_grow:
-        yield f"It {'grows' if params.mask_grow > 0 else 'shrinks'} it by {abs(params.mask_grow)} px."
+        verb, what = "grows" if params.mask_grow > 0 else "shrinks", "it" if done else "the mask"
+        done.append(f"{verb} {what} by {abs(params.mask_grow)} px")
+    if done:
+        yield f"The recipe {' and '.join(done)}."
     if grey and not params.differential:
         yield "Without Differential, grey from 50 % on is repainted whole, and less is kept."
     if params.differential:

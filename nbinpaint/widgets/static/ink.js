@@ -53,7 +53,7 @@ function render({ model, el }) {
       input.value = toPosition(get(name));
       output.textContent = format(get(name));
     };
-    return { label: element("label", {}, label, input, output), show, name, input };
+    return { label: element("label", { className: `nb-set-${name}` }, label, input, output), show, name, input };
   };
   const same = (value) => value;
   const sliders = [

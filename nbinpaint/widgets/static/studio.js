@@ -154,6 +154,10 @@ function render({ model, el }) {
     // A press on a label takes the focus from the list, which would close it before the click is through.
     list.addEventListener("mousedown", (event) => event.preventDefault());
     const made = element("details", { className: "nb-choices" }, summary, list);
+    made.addEventListener("toggle", () => {
+      list.classList.remove("nb-leftwards");
+      list.classList.toggle("nb-leftwards", list.getBoundingClientRect().right > below.getBoundingClientRect().right);
+    });
     made.addEventListener("focusout", (event) => {
       if (!made.contains(event.relatedTarget)) made.open = false;
     });
