@@ -35,7 +35,7 @@ from transformers import (
 )
 
 
-def clip_config(tokens: Any, hidden: int = 16, layers: int = 2, **others: Any) -> CLIPTextConfig:
+def clip_config(tokens: Any, hidden: int = 16, layers: int = 3, **others: Any) -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=len(tokens),
         hidden_size=hidden,
