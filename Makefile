@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OLD_KERNEL := $(VENV)/ipykernel6
 
-.PHONY: lab demo bench-ui pictures controls test format clean
+.PHONY: lab demo bench bench-ui pictures controls test format clean
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,12 @@ lab: $(STAMP)  ## JupyterLab on the quickstart notebook
 
 demo: $(STAMP)  ## the quickstart, executed without a browser; results in demo/
 	$(BIN)/python -m benchmarks.demo
+
+# BENCH="--model sd15-random --device cuda --dtype float16 --size 512" measures another model elsewhere.
+BENCH ?= --model embedded --device cpu --threads 2
+bench: $(STAMP)  ## the engine against diffusers' own pipeline; tables and benchmarks/results/sweep-*.json
+	$(BIN)/python -m benchmarks.sweep $(BENCH)
+	$(BIN)/python -m benchmarks.sweep $(BENCH) --mixed
 
 bench-ui: $(STAMP)  ## how quick the canvas is, in a real browser; a table and benchmarks/results/canvas.json
 	$(BIN)/python -m benchmarks.canvas

@@ -21,13 +21,14 @@ from .sweep import Sweep
 
 if TYPE_CHECKING:
     from .engine.diffusion import DiffusionEngine
+    from .engine.pipelines import PipelineEngine
     from .engine.request import LoraNames
 
 __all__ = ["inpaint", "load_engine", "run", "start"]
 
-_loaded: WeakValueDictionary[tuple[Hashable, int | None], DiffusionEngine] = WeakValueDictionary()
+_loaded: WeakValueDictionary[Hashable, DiffusionEngine | PipelineEngine] = WeakValueDictionary()
 _loading: dict[Hashable, threading.Lock] = {}
-_default: list[DiffusionEngine] = []
+_default: list[Engine] = []
 
 
 def load_engine(
@@ -41,9 +42,15 @@ def load_engine(
     lora: LoraNames = None,
     config: str | Path | None = None,
     rows: int | None = None,
+    compile: bool = False,
+    graphs: bool = False,
+    offload: bool = False,
     progress: bool = True,
-) -> DiffusionEngine:
+) -> DiffusionEngine | PipelineEngine:
     """Load a model and return the engine that runs it; an engine still in use is returned again at once.
+
+    Stable Diffusion 1, 2 and XL run in one batch; any other model that diffusers can inpaint with runs one grid cell
+    after the other, in a `PipelineEngine`.
 
     Args:
         model: "embedded", a hub id, a diffusers folder, or a `.safetensors` file (of this machine, or as
@@ -56,15 +63,18 @@ def load_engine(
         vae: Another VAE: a folder, a hub id or a single file.
         lora: LoRAs to add to the weights: a name, several, or names with weights as {"name": 0.8}.
         config: For a single file: the folder or hub id of a model of the same kind, whose configuration it takes.
-        rows: Rows of one network call at most; a grid cell with guidance needs two.
+        rows: Rows of one network call at most (a grid cell with guidance needs two); found by measuring where None.
+        compile: Compile the blocks of the denoising network: faster once the first calls have taken a minute or more.
+        graphs: Replay network calls as CUDA graphs; without effect on other devices.
+        offload: Let text encoders and the VAE's encoder leave the device while nothing is encoded.
         progress: False shows no bars.
 
     Raises:
         ModelError: The model cannot be found, loaded or used; the message says what to do.
     """
-    from .engine.diffusion import DiffusionEngine
     from .engine.models import load
     from .engine.request import Request
+    from .engine.runners import Speed, engine_for
 
     request = Request.of(
         model,
@@ -76,15 +86,16 @@ def load_engine(
         lora=lora,
         config=config,
     )
-    key = request.identity, rows
+    speed = Speed(rows, compile, graphs, offload)
+    key = request.identity, speed
     # Whoever asks for a model that another thread is loading waits for it, instead of loading it as well.
     with _loading.setdefault(key, threading.Lock()):
         engine = _loaded.get(key)
         if engine is None:
             loaded = load(request, progress)
-            engine = DiffusionEngine(loaded, rows)
+            engine = engine_for(loaded, speed)
             for same in (request, request.with_dtype(loaded.dtype)):
-                _loaded[same.identity, rows] = engine
+                _loaded[same.identity, speed] = engine
     return engine
 
 

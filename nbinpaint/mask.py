@@ -56,8 +56,8 @@ def check_mask(mask: Any, size: tuple[int, int], least: int = 128) -> None:
 
 
 def share(mask: NDArray[np.uint8]) -> float:
-    """Return the painted part of the picture, 0 to 1."""
-    return float((mask >= 128).mean())
+    """Return the painted part of the picture, at whatever strength, 0 to 1."""
+    return cv2.countNonZero(mask) / mask.size
 
 
 def bounding_box(mask: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:

@@ -6,12 +6,11 @@ each second.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from .engine.base import Plan
+from .remembered import Remembered
 
 __all__ = ["Pace", "work"]
 
@@ -36,19 +35,15 @@ class Pace:
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        self._file = file or cache / "nbinpaint" / "pace.json"
+        self._kept = Remembered("pace.json", file)
 
-    def _read(self) -> dict[str, float]:
-        try:
-            kept = json.loads(self._file.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return {str(k): float(v) for k, v in kept.items()} if isinstance(kept, dict) else {}
+    def _rate(self, engine: str) -> float | None:
+        rate = self._kept.read().get(engine)
+        return None if rate is None else float(rate)
 
     def seconds(self, engine: str, plans: Iterable[Plan]) -> float | None:
         """Say how long these plans will take on the engine with this fingerprint; None where it has never run."""
-        rate = self._read().get(engine)
+        rate = self._rate(engine)
         return None if rate is None else rate * work(plans)
 
     def learn(self, engine: str, plans: Iterable[Plan], seconds: float) -> None:
@@ -56,13 +51,5 @@ class Pace:
         done = work(plans)
         if not done:
             return
-        kept = self._read()
-        rate = seconds / done
-        kept[engine] = rate if engine not in kept else (1 - _WEIGHT) * kept[engine] + _WEIGHT * rate
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            part = self._file.with_suffix(f".{os.getpid()}.part")
-            part.write_text(json.dumps(kept, indent=1))
-            part.replace(self._file)
-        except OSError:
-            pass  # a read-only home: the next session learns anew
+        known, rate = self._rate(engine), seconds / done
+        self._kept.keep(engine, rate if known is None else (1 - _WEIGHT) * known + _WEIGHT * rate)

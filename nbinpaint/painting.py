@@ -28,7 +28,7 @@ MOST_BYTES = 48 * 2**20
 
 @dataclass(frozen=True)
 class _Step:
-    """One act, and the pixels it flipped: what undoes it also does it again."""
+    """One act, and the bits of the pixels it flipped: what undoes it also does it again."""
 
     act: Act
     box: Box
@@ -42,7 +42,7 @@ class Painting:
 
     Args:
         image: RGB picture that is painted on.
-        mask: uint8 (H, W), 255 = repaint; empty where None.
+        mask: uint8 (H, W), 255 = repaint, 0 = keep, between them a strength; empty where None.
 
     Attributes:
         image: The picture.
@@ -69,6 +69,12 @@ class Painting:
         if isinstance(head, Drawing):
             return (*head.acts, *acts[1:])
         return tuple(acts[1:] if head == Change("clear") else acts)
+
+    @property
+    def strengths(self) -> tuple[float, float] | None:
+        """The least and the greatest strength that is painted, 0 to 1; None where all of it is full or nothing is."""
+        least, most, *_ = cv2.minMaxLoc(self.mask, self.mask)
+        return (least / 255, most / 255) if 0 < least < 255 else None
 
     def do(self, act: Act) -> Box | None:
         """Carry an act out.

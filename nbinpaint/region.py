@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidMask
 from .mask import blend_weight, bounding_box, grow, invert, soften
-from .placement import Placement, place, place_part
+from .placement import Box, Placement, place, place_part
 
 if TYPE_CHECKING:
     from .params import Params
     from .sweep import Source
 
-__all__ = ["MASK_FIELDS", "Region", "check_left", "region_of"]
+__all__ = ["MASK_FIELDS", "Region", "check_left", "region_of", "window_of"]
 
 MASK_FIELDS = ("mask_grow", "mask_invert", "differential")
 """The parameters that change which pixels are painted."""
@@ -78,6 +79,36 @@ def check_left(source: Source, params: Params) -> None:
     _painted(source, *(params.get(name) for name in MASK_FIELDS))
 
 
+def window_of(mask: NDArray[np.uint8], params: Params) -> Placement | None:
+    """Return where a recipe with `padding` and a size works, as `region_of` does, for showing it while one paints.
+
+    Nothing is kept, and only the mask's box is grown.
+
+    Args:
+        mask: uint8 (H, W) as it is painted.
+        params: The recipe, its size resolved and its padding set.
+
+    Returns:
+        The placement; None where nothing of the mask is left.
+    """
+    assert params.size is not None
+    assert params.padding is not None
+    least = 1 if params.differential else 128
+    _, painted = cv2.threshold(invert(mask) if params.mask_invert else mask, least - 1, 255, cv2.THRESH_BINARY)
+    height, width = mask.shape
+    box = bounding_box(np.asarray(painted, np.uint8))
+    if box is not None and params.mask_grow < 0:
+        # A pixel around the box is enough to shrink from.
+        left, top = max(0, box[0] - 1), max(0, box[1] - 1)
+        inner = bounding_box(grow(painted[top : box[3] + 1, left : box[2] + 1], params.mask_grow))
+        box = inner and (left + inner[0], top + inner[1], left + inner[2], top + inner[3])
+    if box is None:
+        return None
+    more = max(0, params.mask_grow)
+    box = (max(0, box[0] - more), max(0, box[1] - more), min(width, box[2] + more), min(height, box[3] + more))
+    return _only_masked(box, (width, height), params.size, params.padding, params.mask_blur)
+
+
 @lru_cache(maxsize=32)
 def _painted(
     source: Source, mask_grow: int, mask_invert: bool, differential: bool
@@ -111,19 +142,19 @@ def _region(
     if padding is None:
         placement = place(source.image.size, size, resize_mode)
     else:
-        placement = _only_masked(mask, size, padding, mask_blur)
+        box = bounding_box(mask)
+        assert box is not None
+        placement = _only_masked(box, source.image.size, size, padding, mask_blur)
     return Region(mask, strength, placement, (source.digest, mask_grow, mask_invert, differential, placement))
 
 
-def _only_masked(mask: NDArray[np.uint8], size: tuple[int, int], padding: int, blur: float) -> Placement:
+def _only_masked(box: Box, source_size: tuple[int, int], size: tuple[int, int], padding: int, blur: float) -> Placement:
     """The mask's box and a margin, wide enough for the feather, which is given in pixels of the canvas."""
-    box = bounding_box(mask)
-    assert box is not None
     margin = padding
     while True:
         part = (box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin)
-        placement = place_part((mask.shape[1], mask.shape[0]), size, part)
+        placement = place_part(source_size, size, part)
         needed = math.ceil(_FEATHER * blur / min(placement.scale))
-        if margin >= needed or margin >= max(mask.shape):
+        if margin >= needed or margin >= max(source_size):
             return placement
         margin = needed

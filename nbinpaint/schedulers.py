@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["ALL_SCHEDULERS", "FLOW_SCHEDULERS", "SCHEDULERS", "SCHEDULER_TABLE", "SchedulerInfo"]
+__all__ = ["ALL_SCHEDULERS", "FLOW_SCHEDULERS", "SCHEDULERS", "SCHEDULER_TABLE", "TAKES_ETA", "SchedulerInfo"]
 
 
 @dataclass(frozen=True)
@@ -85,3 +85,5 @@ SCHEDULER_TABLE: Mapping[str, SchedulerInfo] = MappingProxyType(
 SCHEDULERS: tuple[str, ...] = ("DDIM", "K_EULER", "DPMSolverMultistep", "K_EULER_ANCESTRAL", "PNDM", "KLMS")
 ALL_SCHEDULERS: tuple[str, ...] = tuple(name for name, info in SCHEDULER_TABLE.items() if not info.flow)
 FLOW_SCHEDULERS: tuple[str, ...] = tuple(name for name, info in SCHEDULER_TABLE.items() if info.flow)
+TAKES_ETA = frozenset({"DDIM", "TCD"})
+"""Schedulers whose `step` takes an eta."""

@@ -20,7 +20,18 @@ from PIL import Image
 from .errors import InvalidMask
 from .mask import grow, invert
 
-__all__ = ["Act", "Change", "Drawing", "Imported", "Region", "Stroke", "acts_from_json", "acts_to_json", "draw"]
+__all__ = [
+    "Act",
+    "Change",
+    "Drawing",
+    "Imported",
+    "Region",
+    "Stroke",
+    "acts_from_json",
+    "acts_to_json",
+    "draw",
+    "level",
+]
 
 Mask = NDArray[np.uint8]
 _SHIFT = 4
@@ -38,6 +49,7 @@ class Stroke:
         shape: "brush", "line", "rectangle", "ellipse" or "lasso".
         erase: Whether it takes away instead of adding.
         pressure: 0 to 1 for each point of a brush stroke; full everywhere where empty.
+        strength: What it paints, 0.01 to 1, whatever was there before.
     """
 
     kind: ClassVar[str] = "stroke"
@@ -47,8 +59,10 @@ class Stroke:
     shape: str = "brush"
     erase: bool = False
     pressure: tuple[float, ...] = ()
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
+        _check_strength(self.strength)
         points = np.asarray(self.points, np.float64)
         if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not np.isfinite(points).all():
             raise InvalidMask(f"points={self.points!r} are no points; allowed: one (x, y) or more, finite")
@@ -83,6 +97,7 @@ class Region:
         tool: "fill" or "wand".
         tolerance: For the wand, how far each of R, G and B may be from the point's colour, 0 to 255.
         erase: Whether it takes away instead of adding.
+        strength: What it paints, 0.01 to 1.
     """
 
     kind: ClassVar[str] = "region"
@@ -91,8 +106,10 @@ class Region:
     tool: str = "fill"
     tolerance: float = 32.0
     erase: bool = False
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
+        _check_strength(self.strength)
         if self.tool not in ("fill", "wand"):
             raise InvalidMask(f"tool={self.tool!r} is unknown; allowed: fill, wand")
         if not 0 <= self.tolerance <= 255:
@@ -114,19 +131,21 @@ class Region:
             reach = (self.tolerance,) * 3
             flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE | (255 << 8)
             cv2.floodFill(pixels, area, (x, y), (0, 0, 0), reach, reach, flags)
-        out[area[1:-1, 1:-1] > 0] = 0 if self.erase else 255
+        out[area[1:-1, 1:-1] > 0] = _paint_of(self)
         return out
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change of the whole mask: "grow" and "shrink" by some pixels, "invert", "clear", or "fill"."""
+    """A change of the whole mask: "grow" and "shrink" by some pixels, "invert", "clear", or "fill" at a strength."""
 
     kind: ClassVar[str] = "change"
     what: str
     pixels: float = 0.0
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
+        _check_strength(self.strength)
         if self.what not in _CHANGES:
             raise InvalidMask(f"what={self.what!r} is unknown; allowed: {', '.join(_CHANGES)}")
         if not 0 <= self.pixels <= 1024:
@@ -140,21 +159,21 @@ class Change:
     def apply(self, mask: Mask, image: Image.Image, scale: tuple[float, float]) -> Mask:
         """Change a copy of the mask."""
         pixels = round(self.pixels * float(np.sqrt(scale[0] * scale[1])))
-        return np.asarray(_CHANGES[self.what](mask, pixels), np.uint8)
+        return np.asarray(_CHANGES[self.what](mask, pixels, level(self.strength)), np.uint8)
 
 
 _CHANGES: Mapping[str, Any] = {
-    "grow": grow,
-    "shrink": lambda mask, pixels: grow(mask, -pixels),
-    "invert": lambda mask, pixels: invert(mask),
-    "clear": lambda mask, pixels: np.zeros_like(mask),
-    "fill": lambda mask, pixels: np.full_like(mask, 255),
+    "grow": lambda mask, pixels, value: grow(mask, pixels),
+    "shrink": lambda mask, pixels, value: grow(mask, -pixels),
+    "invert": lambda mask, pixels, value: invert(mask),
+    "clear": lambda mask, pixels, value: np.zeros_like(mask),
+    "fill": lambda mask, pixels, value: np.full_like(mask, value),
 }
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A mask from elsewhere that replaces what was there, kept as a one-bit PNG."""
+    """A mask from elsewhere that replaces what was there, kept as a PNG: of one bit, or of eight where it has grey."""
 
     kind: ClassVar[str] = "imported"
     covers_all: ClassVar[bool] = True
@@ -172,15 +191,21 @@ class Imported:
     @classmethod
     def of(cls, mask: Mask) -> Imported:
         """Keep a raster."""
+        grey = bool(((mask > 0) & (mask < 255)).any())
         buffer = io.BytesIO()
-        Image.fromarray(mask).convert("1").save(buffer, "PNG")
+        Image.fromarray(mask).convert("L" if grey else "1").save(buffer, "PNG")
         return cls(base64.b64encode(buffer.getvalue()).decode())
 
     def apply(self, mask: Mask, image: Image.Image, scale: tuple[float, float]) -> Mask:
         """Return the raster at the mask's size."""
-        picture = self._open().convert("L")
-        height, width = mask.shape
-        return np.array(picture if picture.size == (width, height) else picture.resize((width, height)), np.uint8)
+        kept = self._open()
+        size = (mask.shape[1], mask.shape[0])
+        picture = kept.convert("L")
+        if picture.size == size:
+            return np.array(picture, np.uint8)
+        values = np.array(picture.resize(size, Image.Resampling.BILINEAR), np.uint8)
+        # Black and white stay so at every size.
+        return np.where(values >= 128, np.uint8(255), np.uint8(0)) if kept.mode == "1" else values
 
 
 @dataclass(frozen=True)
@@ -211,7 +236,7 @@ def draw(acts: Iterable[Act], image: Image.Image, size: tuple[int, int] | None =
         size: (width, height) of the mask; the image's own where None.
 
     Returns:
-        uint8 (H, W), 255 = repaint.
+        uint8 (H, W), 255 = repaint, 0 = keep, between them the strength that was painted.
     """
     width, height = size or image.size
     scale = (width / image.width, height / image.height)
@@ -222,8 +247,8 @@ def draw(acts: Iterable[Act], image: Image.Image, size: tuple[int, int] | None =
 
 
 def acts_to_json(acts: Sequence[Act]) -> list[dict[str, Any]]:
-    """Return acts as plain JSON values."""
-    return [{"kind": act.kind, **_lists(dataclasses.asdict(act))} for act in acts]
+    """Return acts as plain JSON values; full strength is left out."""
+    return [{"kind": act.kind, **_lists(_told(act))} for act in acts]
 
 
 def acts_from_json(values: Iterable[Mapping[str, Any]]) -> tuple[Act, ...]:
@@ -245,6 +270,10 @@ def acts_from_json(values: Iterable[Mapping[str, Any]]) -> tuple[Act, ...]:
     return tuple(acts)
 
 
+def _told(act: Act) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(act).items() if (name, value) != ("strength", 1.0)}
+
+
 def _lists(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _lists(inner) for name, inner in value.items()}
@@ -260,8 +289,18 @@ def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.rint((points - 0.5) * (1 << _SHIFT)).astype(np.int32)
 
 
-def _paint_of(stroke: Stroke) -> int:
-    return 0 if stroke.erase else 255
+def level(strength: float) -> int:
+    """Return the mask's value for a strength of 0 to 1: uint8, 255 for all of it."""
+    return round(255 * strength)
+
+
+def _check_strength(strength: float) -> None:
+    if not 0.01 <= strength <= 1:
+        raise InvalidMask(f"strength={strength!r} is out of bounds; allowed: 0.01 to 1")
+
+
+def _paint_of(act: Stroke | Region) -> int:
+    return 0 if act.erase else level(act.strength)
 
 
 def _draw_brush(mask: Mask, stroke: Stroke, points: NDArray[np.float64], scale: float) -> None:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionXLInpaintPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionXLInpaintPipeline,
+    UNet2DConditionModel,
+)
 from models import SCHEDULER, random_pipeline, tokenizer
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
@@ -173,6 +181,43 @@ def random_xl_pipeline(unet_channels: int = 9) -> StableDiffusionXLInpaintPipeli
         unet=unet.eval(),
         scheduler=EulerDiscreteScheduler.from_config(SCHEDULER),
         requires_aesthetics_score=False,
+    )
+
+
+def random_sd3_pipeline() -> StableDiffusion3Pipeline:
+    """A text-to-image pipeline with a transformer, as small as the others; it has no T5 encoder."""
+    small = random_xl_pipeline()
+    torch.manual_seed(3)
+    vae = AutoencoderKL(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4,
+        norm_num_groups=4,
+        shift_factor=0.06,
+        scaling_factor=1.5,
+    )
+    text = small.text_encoder_2.config
+    return StableDiffusion3Pipeline(
+        transformer=SD3Transformer2DModel(
+            sample_size=16,
+            in_channels=4,
+            out_channels=4,
+            num_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=48,
+            caption_projection_dim=16,
+            pooled_projection_dim=48,
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=vae.eval(),
+        text_encoder=CLIPTextModelWithProjection(text).eval(),
+        tokenizer=small.tokenizer,
+        text_encoder_2=CLIPTextModelWithProjection(text).eval(),
+        tokenizer_2=small.tokenizer_2,
+        text_encoder_3=None,
+        tokenizer_3=None,
     )
 
 

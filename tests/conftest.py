@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -34,3 +35,12 @@ def random_base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from models import random_folder
 
     return random_folder(tmp_path_factory.mktemp("models") / "random-base", unet_channels=4)
+
+
+@pytest.fixture(autouse=True)
+def own_memory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is learned about this machine out of the user's own cache folder."""
+    monkeypatch.setattr(
+        "nbinpaint.remembered.cache_folder",
+        lambda: Path(os.environ.get("XDG_CACHE_HOME") or tmp_path_factory.getbasetemp() / "cache") / "nbinpaint",
+    )

@@ -87,8 +87,8 @@ def sdxl(unet_channels: int = 9, scored: bool = False, zeros: bool = True, **of_
     )
     return StableDiffusionXLInpaintPipeline(
         vae=vae(**of_vae).eval(),
-        text_encoder=CLIPTextModel(clip_config(tokens)).eval(),
-        text_encoder_2=CLIPTextModelWithProjection(clip_config(tokens, 24, projection_dim=summary)).eval(),
+        text_encoder=CLIPTextModel(clip_config(tokens, layers=3)).eval(),
+        text_encoder_2=CLIPTextModelWithProjection(clip_config(tokens, 24, 3, projection_dim=summary)).eval(),
         tokenizer=tokens,
         tokenizer_2=tokenizer(),
         unet=unet.eval(),

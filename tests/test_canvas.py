@@ -11,6 +11,7 @@ from typing import Any
 import ipycanvas.canvas
 import numpy as np
 import pytest
+from ipycanvas import Canvas
 from pictures import box_mask, smooth_image
 from PIL import Image
 
@@ -60,9 +61,13 @@ class Screen:
     def __init__(self, overlay: Overlay) -> None:
         self.overlay = overlay
         self.pixels = np.zeros((overlay.canvas.height, overlay.canvas.width), bool)
+        self.alpha = np.zeros(self.pixels.shape)
+        self.colour = ""
+        self.messages = 0
         self.current: str | None = overlay.canvas.model_id
 
     def take(self, content: Any, buffers: list[Any]) -> None:
+        self.messages += 1
         commands = json.loads(bytes(buffers[0]))
         rest = list(buffers[1:])
         for command in commands if isinstance(commands[0], list) else [commands]:
@@ -73,11 +78,15 @@ class Screen:
             elif self.current == self.overlay.canvas.model_id and name == "clearRect":
                 x, y, w, h = (int(v) for v in command[1])
                 self.pixels[y : y + h, x : x + w] = False
+                self.alpha[y : y + h, x : x + w] = 0
+            elif name == "set" and command[1][0] == Canvas.ATTRS["fill_style"]:
+                self.colour = command[1][1]
             elif self.current == self.overlay.canvas.model_id and name == "fillRects":
                 columns = [np.frombuffer(b, m["dtype"]) for b, m in zip(used, command[1], strict=True)]
                 for x, y, w, h in zip(*columns, strict=True):
                     assert not self.pixels[y : y + h, x : x + w].any(), "rectangles overlap"
                     self.pixels[y : y + h, x : x + w] = True
+                    self.alpha[y : y + h, x : x + w] = int(self.colour[7:] or "ff", 16) / 255
 
 
 @pytest.fixture
@@ -145,6 +154,65 @@ def test_the_screen_shows_the_mask_to_the_pixel_after_every_act(canvas: MaskCanv
         assert np.array_equal(screen.pixels, canvas.mask > 0)
 
 
+def test_grey_is_shown_by_lighter_shades_of_which_none_is_invisible(
+    canvas: MaskCanvas, page: Page, screen: Screen
+) -> None:
+    canvas.rectangle(0, 0, 10, 10)
+    canvas.rectangle(10, 0, 20, 10, strength=0.5)
+    canvas.rectangle(20, 0, 30, 10, strength=0.01)
+    canvas.rectangle(5, 5, 15, 10, strength=0.25)  # takes the place of what was there
+    assert np.array_equal(screen.pixels, canvas.mask > 0)
+    assert screen.alpha[2, [5, 15, 25]] == pytest.approx([1, 0.65, 0.3], abs=0.06)
+    assert len({screen.alpha[7, x] for x in (7, 12)}) == 1
+    assert 0.25 < screen.alpha[7, 7] < 0.6
+    everything = screen.alpha.copy()
+    canvas._overlay.canvas._client_ready_callbacks()  # a page that comes later
+    assert np.array_equal(screen.alpha, everything)
+    canvas._timer.cancel()
+    canvas.outline = True
+    assert screen.pixels[0, :30].all()
+    assert not screen.pixels[4, 3:28].any()  # between two strengths is no edge
+
+
+def test_the_pointer_paints_at_the_strength_of_the_page(canvas: MaskCanvas, page: Page) -> None:
+    page.stroke([(30, 30)], strength=0.4, radius=8.0)
+    page.stroke([(30, 30)], "s-2", strength=0.2, radius=3.0)
+    assert (canvas.mask[30, 30], canvas.mask[30, 35], canvas.mask[30, 50]) == (51, 102, 0)
+    assert canvas._ink.strengths == [51 / 255, 102 / 255]
+    assert repr(canvas).endswith("strength 20 to 40 %>")
+    page.stroke([(30, 30)], "s-3", strength=0.2, radius=3.0, erase=True)
+    assert canvas.mask[30, 30] == 0
+    assert canvas.strengths == (0.4, 0.4)
+    page.send({"type": "action", "action": "fill", "strength": 0.6})
+    assert (canvas.mask == 153).all()
+    page.send(REGION | {"tool": "fill", "strength": 1})
+    assert canvas.strengths is None
+    canvas.strength = 0.3  # Python's own tools take it as well
+    canvas.rectangle(0, 0, 9, 9)
+    assert canvas.mask[3, 3] == 76
+    page.stroke([(30, 30)], "s-4", strength=0)
+    assert "strength=0" in canvas._ink.message
+
+
+def test_a_stroke_takes_one_drawing_message_however_grey_the_mask_is(
+    canvas: MaskCanvas, page: Page, screen: Screen
+) -> None:
+    canvas.mask = np.tile(np.linspace(0, 255, 96).astype(np.uint8), (64, 1))
+    before = screen.messages
+    page.stroke([(10, 10), (80, 50)], strength=0.5)
+    assert screen.messages == before + 1
+    assert len(page.heard) == 1  # the acknowledgement
+
+
+def test_a_crop_and_a_remark_are_shown_and_paint_nothing(canvas: MaskCanvas) -> None:
+    canvas.crop = [4, 5, 60, 61]
+    canvas.remark = "Worked on: 56 x 56 px."
+    assert (canvas._ink.crop, canvas._ink.remark) == ([4, 5, 60, 61], "Worked on: 56 x 56 px.")
+    assert not canvas.mask.any()
+    canvas.crop = []
+    assert canvas._ink.crop == []
+
+
 def test_a_page_that_comes_later_gets_the_whole_picture(canvas: MaskCanvas, screen: Screen) -> None:
     canvas.stroke([(10, 10), (80, 50)], 8)
     screen.pixels[:] = False
@@ -194,6 +262,24 @@ def test_masks_come_from_arrays_files_and_alpha_and_go_to_files(canvas: MaskCanv
         other.mask = np.zeros((10, 10), np.uint8)
     with pytest.raises(nb.InvalidMask, match="channel='hue'"):
         other.load_mask(cut, "hue")
+
+
+def test_grey_masks_keep_their_grey_wherever_they_come_from(canvas: MaskCanvas, page: Page, tmp_path: Path) -> None:
+    wanted = np.tile(np.arange(96, dtype=np.uint8), (64, 1)) * 2
+    canvas.mask = wanted
+    assert np.array_equal(canvas.mask, wanted)
+    canvas.save_mask(tmp_path / "grey.png")
+    assert np.array_equal(nb.MaskCanvas(PHOTO, tmp_path / "grey.png").mask, wanted)
+    canvas.clear()
+    page.send({"type": "file", "what": "mask"}, (tmp_path / "grey.png").read_bytes())
+    assert np.array_equal(canvas.mask, wanted)
+    canvas.invert()
+    assert np.array_equal(canvas.mask, 255 - wanted)
+    canvas.undo()
+    canvas.grow(2)
+    assert canvas.mask[20, 40] == wanted[20, 42]
+    assert canvas.mask_share == pytest.approx(1)  # every strength counts
+    assert "strength 2 to 75 %" in canvas._caption()
 
 
 def test_files_of_the_page_are_taken_and_bad_ones_explained(canvas: MaskCanvas, page: Page, tmp_path: Path) -> None:

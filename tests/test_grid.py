@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -95,6 +96,34 @@ def test_opening_gives_the_full_picture_its_source_and_its_recipe(page: Page) ->
     assert (facts["Scheduler"], facts["Seed"], facts["Steps run"]) == ("PNDM", "1", "20 of 20")
     page.send(type="open", key=5)
     assert page.of("opened")[1][1] == []
+
+
+def test_the_inspector_tells_every_setting_that_is_not_the_default(photo: Image.Image, mask: Any) -> None:
+    params = nb.Params(soft=nb.SoftInpainting(preservation=0.8), padding=4, mask_blur=0, differential=True, eta=0.5)
+    grid = nb.ComparisonGrid(nb.run(nb.Sweep(photo, mask, params), engine=nb.FakeEngine(), progress=False))
+    facts = dict(grid._facts(0))
+    told = {name: facts[name] for name in ("Soft inpainting", "Preservation strength", "Differential", "Eta")}
+    assert told == {"Soft inpainting": "on", "Preservation strength": "0.8", "Differential": "on", "Eta": "0.5"}
+    assert facts["Crop"] == "40 x 40 px at 28, 12"
+    assert not {"Transition contrast", "Masked content", "Clip skip"} & set(facts)
+    grid.study = nb.run(nb.Sweep(photo, mask, soft="off, on"), engine=nb.FakeEngine(), progress=False)
+    assert [dict(grid._facts(i))["Soft inpainting"] for i in (0, 1)] == ["off", "on"]
+    assert "Crop" not in dict(grid._facts(0))
+
+
+def test_the_crop_shows_what_the_model_saw_and_what_it_made(
+    photo: Image.Image, mask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = nb.Sweep(photo, mask, nb.Params(padding=0, mask_blur=0, size=(64, 64)), seed=[1, 2])
+    study = nb.run(sweep, engine=nb.FakeEngine(flag=lambda cell: cell.index == 1), progress=False)
+    page = Page(nb.ComparisonGrid(study), monkeypatch)
+    page.send(type="crop", key=0)
+    page.send(type="crop", key=1)  # withheld
+    ((message, pictures),) = page.of("cropped")
+    assert message["key"] == 0
+    seen, made = (np.asarray(Image.open(io.BytesIO(p))).astype(int) for p in pictures)
+    assert np.abs(seen - np.asarray(study[0].placed)).mean() < 3
+    assert np.abs(made - np.asarray(study[0].generated)).mean() < 3
 
 
 def test_a_job_fills_the_grid_with_progress_previews_and_pictures(

@@ -23,18 +23,28 @@ EMPTY = np.zeros((HEIGHT, WIDTH), np.uint8)
 # Pointers leave the picture, so points lie outside it as well.
 coordinate = st.floats(-20, 120, width=32)
 point = st.tuples(coordinate, coordinate)
+strength = st.sampled_from([1.0, 0.5, 0.01]) | st.floats(0.01, 1)
 strokes = st.builds(
     Stroke,
     points=st.lists(point, min_size=2, max_size=8).map(tuple),
     radius=st.floats(0.5, 30),
     shape=st.sampled_from(["brush", "line", "rectangle", "ellipse", "lasso"]),
     erase=st.booleans(),
+    strength=strength,
 )
 regions = st.builds(
-    Region, point=point, tool=st.sampled_from(["fill", "wand"]), tolerance=st.floats(0, 255), erase=st.booleans()
+    Region,
+    point=point,
+    tool=st.sampled_from(["fill", "wand"]),
+    tolerance=st.floats(0, 255),
+    erase=st.booleans(),
+    strength=strength,
 )
 changes = st.builds(
-    Change, what=st.sampled_from(["grow", "shrink", "invert", "clear", "fill"]), pixels=st.integers(0, 9)
+    Change,
+    what=st.sampled_from(["grow", "shrink", "invert", "clear", "fill"]),
+    pixels=st.integers(0, 9),
+    strength=strength,
 )
 acts: st.SearchStrategy[Act] = st.one_of(strokes, regions, changes)
 
@@ -132,6 +142,39 @@ def test_a_brush_covers_what_lies_within_its_radius(erase: bool) -> None:
     assert not touched[distance > 7.9].any()
 
 
+def test_a_stroke_paints_its_strength_whatever_was_there() -> None:
+    under, over = Stroke(((20, 30), (70, 30)), 10, strength=0.5), Stroke(((45, 30),), 6, strength=0.2)
+    mask = paint(under, over)
+    assert sorted(set(mask.flat)) == [0, 51, 128]
+    assert mask[30, 45] == 51
+    assert paint(under, over, Stroke(((45, 30),), 3, erase=True))[30, 45] == 0
+    assert paint(under, over, Stroke(((45, 30),), 3))[30, 45] == 255
+
+
+def test_a_bucket_fills_what_has_one_strength() -> None:
+    whole = Stroke(((0, 0), (40, 64)), shape="rectangle", strength=0.5)
+    part = Stroke(((0, 0), (20, 64)), shape="rectangle", strength=0.3)
+    mask = paint(whole, part, Region((30, 30), strength=0.9))
+    assert (mask[30, 10], mask[30, 30], mask[30, 60]) == (76, 230, 0)
+
+
+def test_full_strength_is_left_out_of_json_and_taken_where_it_is_not_said() -> None:
+    values = acts_to_json([Stroke(((1, 2),), 3), Stroke(((1, 2),), 3, strength=0.25)])
+    assert [act.get("strength") for act in values] == [None, 0.25]
+    old = {"kind": "stroke", "points": [[1, 2]], "radius": 3, "shape": "brush", "erase": False, "pressure": []}
+    assert acts_from_json([old]) == (Stroke(((1, 2),), 3),)
+
+
+def test_an_imported_mask_keeps_its_grey_and_black_and_white_stay_so_at_every_size() -> None:
+    grey = np.tile(np.arange(WIDTH, dtype=np.uint8), (HEIGHT, 1))
+    assert np.array_equal(paint(Imported.of(grey)), grey)
+    hard = paint(Stroke(((30, 30),), 11))
+    assert Imported.of(hard)._open().mode == "1"
+    large = draw([Imported.of(hard)], PHOTO, (WIDTH * 2 + 1, HEIGHT * 2 + 1))
+    assert sorted(set(large.flat)) == [0, 255]
+    assert len(set(draw([Imported.of(grey)], PHOTO, (WIDTH * 2, HEIGHT * 2)).flat)) > 90
+
+
 def test_pressure_makes_the_brush_smaller() -> None:
     thick = paint(Stroke(((20, 30), (70, 30)), 10))
     thin = paint(Stroke(((20, 30), (70, 30)), 10, pressure=(0.3, 0.3)))
@@ -206,6 +249,8 @@ def test_what_was_wiped_out_is_not_kept() -> None:
         (lambda: Stroke(((1, 2),), 0), "radius=0"),
         (lambda: Stroke(((1, 2),), 3, "blob"), "shape='blob'"),
         (lambda: Stroke(((1, 2),), 3, pressure=(1, 1)), "pressure"),
+        (lambda: Stroke(((1, 2),), 3, strength=0), "strength=0 is out of bounds"),
+        (lambda: Change("fill", strength=1.2), "strength=1.2"),
         (lambda: Region((1, 2), "hose"), "tool='hose'"),
         (lambda: Region((1, 2), "wand", 300), "tolerance=300"),
         (lambda: Change("melt"), "what='melt'"),

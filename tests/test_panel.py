@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import math
@@ -16,7 +15,7 @@ from PIL import Image
 import nbinpaint as nb
 from nbinpaint.engine.base import Plan
 from nbinpaint.metadata import png_bytes
-from nbinpaint.widgets.panel import ParameterPanel, spec_dicts
+from nbinpaint.widgets.panel import ParameterPanel
 from nbinpaint.widgets.presets import PRESETS
 
 
@@ -62,10 +61,18 @@ class Picky(nb.FakeEngine):
         return "does not know: zebra" if "zebra" in prompt else None
 
 
+def flat(params: nb.Params) -> dict[str, Any]:
+    """What the page shows of a recipe: its fields as JSON has them, and the settings of soft inpainting one by one."""
+    soft = params.soft or nb.SoftInpainting()
+    settings = {f"soft_{name}": value for name, value in vars(soft).items()}
+    return params.to_dict() | {"soft": params.soft is not None} | settings
+
+
 def test_it_starts_with_a_recipe() -> None:
     panel = ParameterPanel()
     assert panel.params == nb.Params()
-    assert panel.values == nb.Params().to_dict()
+    assert panel.values == flat(nb.Params())
+    assert list(panel.values) == list(nb.Params.specs())
     assert panel.problems == {}
     assert ParameterPanel(nb.Params(seed=3), seed_locked=False).params.seed == 3
 
@@ -78,7 +85,7 @@ def test_an_edit_in_the_page_becomes_the_recipe_once(panel: ParameterPanel, page
 
 def test_a_recipe_set_in_python_shows_in_the_page(panel: ParameterPanel, page: Page) -> None:
     panel.params = panel.params.replace(scheduler="DDIM")
-    assert panel.values == panel.params.to_dict()
+    assert panel.values == flat(panel.params)
     assert len(page.recipes) == 1
     with pytest.raises(traitlets.TraitError, match="no recipe"):
         panel.params = {"steps": 3}
@@ -92,7 +99,9 @@ def test_a_recipe_set_in_python_shows_in_the_page(panel: ParameterPanel, page: P
         ("steps", None, "steps=None"),
         ("size", [500, 512], "multiple of 8"),
         ("scheduler", "Eular", "is unknown"),
-        ("padding", 16, "not available yet"),
+        ("padding", 300, "padding=300 is out of bounds"),
+        ("mask_invert", "perhaps", "True or False"),
+        ("soft", 7, "SoftInpainting(...)"),
         ("nonsense", 1, "no parameter"),
     ],
 )
@@ -120,30 +129,84 @@ def test_one_bad_value_blocks_no_other_and_goes_when_it_is_mended(panel: Paramet
     assert panel.values["steps"] == 20
 
 
+def test_settings_within_a_field_count_where_the_field_is_on(panel: ParameterPanel, page: Page) -> None:
+    page.edit(soft_preservation=0.8)  # as it would be left behind; the page does not offer it while the field is off
+    assert page.recipes == []
+    page.edit(soft=True)
+    assert panel.params.soft == nb.SoftInpainting(preservation=0.8)
+    page.edit(soft_mask_influence=0.25)
+    assert panel.params.soft == nb.SoftInpainting(preservation=0.8, mask_influence=0.25)
+    page.edit(soft=False, steps=7)
+    assert (panel.params.soft, panel.params.steps) == (None, 7)
+    assert panel.values["soft_preservation"] == 0.8  # waits
+    page.edit(soft=True)
+    assert panel.params.soft == nb.SoftInpainting(preservation=0.8, mask_influence=0.25)
+    panel.params = nb.Params()
+    assert panel.values == flat(nb.Params())
+
+
+def test_a_refused_setting_leaves_the_others_as_they_are(panel: ParameterPanel, page: Page) -> None:
+    panel.params = panel.params.replace(soft_preservation=0.8, soft_mask_influence=0.25)
+    page.edit(soft_preservation=9, steps=7)
+    assert panel.params.soft == nb.SoftInpainting(preservation=0.8, mask_influence=0.25)
+    assert panel.params.steps == 7
+    assert list(panel.problems) == ["soft_preservation"]
+    assert panel.values["soft_preservation"] == 9
+    page.edit(soft_preservation=1)
+    assert panel.params.soft == nb.SoftInpainting(preservation=1, mask_influence=0.25)
+    assert panel.problems == {}
+
+
 def test_every_parameter_has_plain_specs(panel: ParameterPanel) -> None:
     specs = {spec["name"]: spec for spec in json.loads(json.dumps(panel.specs))}
     assert list(specs) == list(nb.Params.specs())
     for name, spec in nb.Params.specs().items():
-        plain = json.loads(json.dumps(dataclasses.asdict(spec)))
-        assert specs[name].items() >= plain.items()
+        for about in ("label", "help", "kind", "group", "low", "high", "step", "optional", "within"):
+            assert specs[name][about] == getattr(spec, about)
     groups = dict(specs["scheduler"]["groups"])
     assert [tuple(names) for names in groups.values()] == [nb.SCHEDULERS, nb.ALL_SCHEDULERS[6:]]
     assert specs["sigmas"]["groups"] == [["", ["default", "karras", "exponential", "beta"]]]
-
-
-def test_a_spec_that_changes_reaches_the_page() -> None:
-    spec = dataclasses.replace(nb.Params.specs()["padding"], available=None)
-    assert spec_dicts({"padding": spec})[0]["available"] is None
+    assert specs["soft_preservation"]["within"] == "soft"
 
 
 def test_notes_say_what_values_mean(panel: ParameterPanel, page: Page) -> None:
-    assert panel.notes == {"scheduler": "balanced, good in few steps", "denoise": "12 of 20 steps"}
+    assert panel.notes == {
+        "scheduler": "balanced, good in few steps",
+        "denoise": "12 of 20 steps",
+        "eta": "no effect: DPMSolverMultistep takes none",
+        "clip_skip": "AUTOMATIC1111 calls this 1",
+    }
     page.edit(guidance_scale=1, denoise=1.0)
     assert panel.notes["negative_prompt"] == "no effect: guidance is off"
     assert panel.notes["masked_content"] == "no effect at denoise 1"
     page.edit(denoise=0.01)
     assert panel.notes["denoise"] == "0 steps: the source comes back untouched"
     assert "masked_content" not in panel.notes
+    page.edit(scheduler="DDIM", padding=0, clip_skip=1, image_index=2, seed=40, denoise_by="noise")
+    assert "eta" not in panel.notes
+    assert panel.notes["resize_mode"] == "no effect: only the masked part is worked on"
+    assert panel.notes["clip_skip"] == "AUTOMATIC1111 calls this 2"
+    assert panel.notes["image_index"] == "the noise of seed 42"
+    assert panel.notes["denoise_by"] == "every scheduler starts from equal noise"
+
+
+def test_the_schedulers_that_take_an_eta_are_those_whose_step_does() -> None:
+    import inspect
+
+    import diffusers
+
+    from nbinpaint.schedulers import SCHEDULER_TABLE, TAKES_ETA
+
+    steps = {name: inspect.signature(getattr(diffusers, info.cls).step) for name, info in SCHEDULER_TABLE.items()}
+    assert {name for name, step in steps.items() if "eta" in step.parameters} == TAKES_ETA
+
+
+@pytest.mark.parametrize(("channels", "told"), [(4, "no effect: this model is shown no mask"), (9, None)])
+def test_a_model_without_mask_channels_is_shown_no_mask(panel: ParameterPanel, channels: int, told: str | None) -> None:
+    engine = nb.FakeEngine()
+    engine.model = type("Model", (), {"unet_channels": channels})()  # type: ignore[attr-defined]
+    panel.engine = engine
+    assert panel.notes.get("conditioning_mask_strength") == told
 
 
 def test_an_engine_adds_what_it_knows(panel: ParameterPanel, page: Page) -> None:
@@ -208,7 +271,7 @@ def test_a_preset_clears_what_was_refused_even_if_nothing_else_changes(panel: Pa
     page.edit(steps=900)
     panel.apply_preset("Retouch")
     assert panel.problems == {}
-    assert panel.values == panel.params.to_dict()
+    assert panel.values == flat(panel.params)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +279,9 @@ def test_a_preset_clears_what_was_refused_even_if_nothing_else_changes(panel: Pa
     [
         nb.Params(),
         nb.Params(prompt='say "hi"\n\\ ünï', scheduler="DDIM", denoise=0.35, size=(96, 128), seed=2**40),
-        nb.Params(negative_prompt="blurry", mask_blur=0, resize_mode="fill"),
+        nb.Params(negative_prompt="blurry", mask_blur=0, resize_mode="fill", differential=True, padding=0),
+        nb.Params(soft=nb.SoftInpainting()),
+        nb.Params(soft=nb.SoftInpainting(preservation=0.8, transition_contrast=2), mask_grow=-3),
     ],
 )
 def test_the_code_makes_the_same_recipe(panel: ParameterPanel, params: nb.Params) -> None:
@@ -228,13 +293,17 @@ def test_the_code_makes_the_same_recipe(panel: ParameterPanel, params: nb.Params
 
 def test_the_code_holds_only_what_differs(panel: ParameterPanel) -> None:
     assert panel.code == 'nb.Params(prompt="a red apple", denoise=0.6)'
+    panel.params = nb.Params(soft=True)
+    assert panel.code == "nb.Params(soft=True)"
+    panel.params = nb.Params().replace(soft_preservation=0.8)
+    assert panel.code == "nb.Params(soft=nb.SoftInpainting(preservation=0.8))"
 
 
 def test_a_dropped_picture_brings_its_recipe(panel: ParameterPanel, page: Page) -> None:
     params = nb.Params(prompt="a barn", scheduler="KLMS", seed=9)
     page.drop(png_bytes(Image.new("RGB", (8, 8)), params, {}))
     assert page.recipes == [params]
-    assert panel.values == params.to_dict()
+    assert panel.values == flat(params)
 
 
 def test_a_picture_without_a_recipe_is_answered(panel: ParameterPanel, page: Page) -> None:

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pictures import smooth_image
 from PIL import Image
 
 import nbinpaint as nb
 from nbinpaint.pace import Pace
+from nbinpaint.region import region_of, window_of
+from nbinpaint.sweep import Source
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +114,7 @@ def test_what_goes_wrong_is_said_in_the_studio(photo: Image.Image, mask: Any) ->
     studio.canvas.mask = mask
     studio.compare(seed=[1, 2])
     studio.wait(20)
-    assert studio.desk.message == "1 of 2 grid cells failed; the first: the sampler stumbled"
+    assert studio.desk.message == "1 of 2 grid cells failed; the first: the sampler stumbled."
     studio.desk._handle_custom_msg({"type": "open", "url": "/no/such/file.png"}, [])
     assert "does not exist" in studio.desk.message
 
@@ -185,3 +189,118 @@ def test_the_static_picture_shows_canvas_and_results(studio: nb.Studio) -> None:
     studio.inpaint()
     studio.wait(20)
     assert studio._still()._repr_html_().count("data:image/jpeg") == 2
+
+
+def test_several_images_of_a_seed_are_a_strip(studio: nb.Studio) -> None:
+    press(studio, "inpaint", images=3)
+    study = studio.wait(20)
+    assert dict(study.axes) == {"image_index": (0, 1, 2)}
+    assert len({result.raw.tobytes() for result in study}) == 3
+    assert (studio.grid.rows, studio.grid.columns, studio.grid.selected) == ("", "image_index", -1)
+    assert studio.desk.notes["inpaint"].startswith("3 pictures")
+    with pytest.raises(Exception, match="images"):
+        studio.desk.images = 17
+
+
+def test_every_parameter_can_be_an_axis_and_says_how_it_is_written(studio: nb.Studio) -> None:
+    from nbinpaint.axes import axis_values
+
+    fields = {field["name"]: field for field in studio.desk.fields}
+    assert list(fields) == list(nb.Params.specs())
+    for name, field in fields.items():
+        spec = nb.Params.specs()[name]
+        assert field["group"] == spec.group
+        text = ", ".join(field["choices"]) or field["example"]
+        assert len(axis_values(spec, text)) > 1, name
+    studio.desk.axes = [
+        {"name": "mask_invert", "text": "off, on"},
+        {"name": "soft", "text": "off, on"},
+        {"name": "soft_preservation", "text": "0.2, 0.8"},
+    ]
+    assert studio.desk.notes["compare"] == "8 grid cells"
+    press(studio, "compare", axes=studio.desk.axes[::2])
+    assert [r.params.soft.preservation for r in studio.wait(20)] == [0.2, 0.8, 0.2, 0.8]
+
+
+def test_the_crop_follows_mask_and_recipe_and_is_what_is_worked_on(studio: nb.Studio) -> None:
+    assert studio.canvas.crop == []
+    studio.params = studio.params.replace(padding=4, mask_blur=0)
+    assert studio.canvas.crop == [28, 12, 68, 52]
+    studio.canvas.clear()
+    assert studio.canvas.crop == []
+    studio.canvas.rectangle(10, 20, 30, 30)
+    assert studio.canvas.crop == [6, 11, 34, 39]  # on the canvas's aspect
+    assert "Worked on: 28 x 28 px." in studio.canvas.remark
+    studio.panel.params = studio.params.replace(size=(64, 32))
+    assert studio.canvas.crop == [2, 16, 38, 34]
+    studio.inpaint()
+    assert list(studio.wait(20)[0].placement.box) == studio.canvas.crop
+    studio.params = studio.params.replace(padding=None)
+    assert studio.canvas.crop == []
+    assert studio.canvas.remark == ""
+    assert not studio.canvas.mask[:11].any()  # never part of the mask
+
+
+boxes = st.lists(
+    st.tuples(st.integers(0, 59), st.integers(0, 39), st.integers(1, 20), st.sampled_from([60, 128, 255])), max_size=3
+)
+
+
+@given(
+    boxes=boxes,
+    mask_grow=st.integers(-9, 12),
+    mask_invert=st.booleans(),
+    differential=st.booleans(),
+    padding=st.integers(0, 20),
+    size=st.sampled_from([(64, 64), (96, 64), (32, 128)]),
+    mask_blur=st.floats(0, 8),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_quick_window_is_the_regions_own(boxes: list[tuple[int, ...]], **values: Any) -> None:
+    mask = np.zeros((40, 60), np.uint8)
+    for x, y, side, grey in boxes:
+        mask[y : y + side, x : x + side] = grey
+    params = nb.Params(**values)
+    try:
+        wanted = region_of(Source(Image.new("RGB", (60, 40)), mask), params).placement
+    except nb.InvalidMask:
+        wanted = None
+    assert window_of(mask, params) == wanted
+
+
+def test_what_the_recipe_makes_of_the_mask_is_said(studio: nb.Studio) -> None:
+    assert studio.canvas.remark == ""
+    studio.params = studio.params.replace(mask_invert=True, mask_grow=-3)
+    assert studio.canvas.remark == "The recipe inverts the mask. It shrinks it by 3 px."
+    studio.params = studio.params.replace(mask_invert=False, mask_grow=0)
+    studio.canvas.rectangle(0, 0, 5, 5, strength=0.4)
+    assert studio.canvas.remark == "Without Differential, grey from 50 % on is repainted whole, and less is kept."
+    studio.params = studio.params.replace(differential=True)
+    assert studio.canvas.remark == "Each pixel has its own share of the denoise."
+    studio.canvas.undo()
+    assert studio.canvas.remark == "Differential: all that is painted has full strength."
+
+
+def test_withheld_results_are_counted(photo: Image.Image, mask: Any) -> None:
+    studio = nb.Studio(photo, mask, engine=nb.FakeEngine(flag=lambda cell: cell.index != 1))
+    told: list[str] = []
+    studio.desk.observe(lambda change: told.append(change.new.get("text", "")), "progress")
+    studio.compare(seed=[1, 2, 3])
+    studio.wait(20)
+    assert studio.desk.message.endswith("s. 2 withheld by the safety checker.")
+    assert any(text.endswith("3 of 3 grid cells, 2 withheld") for text in told)
+
+
+def test_the_safety_checker_is_turned_off_only_when_asked(
+    photo: Image.Image, mask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def load(model: str, **options: Any) -> nb.FakeEngine:
+        asked.append(options)
+        return nb.FakeEngine()
+
+    monkeypatch.setattr("nbinpaint.api.load_engine", load)
+    for options in ({}, {"safety_checker": False}):
+        nb.Studio(photo, mask, **options)._loading.join(20)
+    assert asked == [{"safety_checker": True}, {"safety_checker": False}]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 
 import torch
 
 from .models import Model
+from .network import Inputs, Network
 from .trajectory import Rows, Trajectory
 
 __all__ = ["Denoiser"]
+
+_AHEAD = 2
+"""Calls that may wait in a device's queue: enough to keep it busy, so few that progress and cancelling stay honest."""
 
 
 class Denoiser:
@@ -19,17 +24,20 @@ class Denoiser:
     Args:
         model: The model.
         most_rows: Rows of one network call at most; halved for good when memory runs out.
+        network: How the network is called; as it is where None.
 
     Attributes:
         calls: Network calls made.
         rows: Rows computed, over all calls.
     """
 
-    def __init__(self, model: Model, most_rows: int) -> None:
+    def __init__(self, model: Model, most_rows: int, network: Network | None = None) -> None:
         self.most_rows = most_rows
         self.calls = 0
         self.rows = 0
         self._model = model
+        self._network = network or Network(model)
+        self._queued: deque[torch.cuda.Event] = deque()
 
     def room(self, active: Sequence[Trajectory]) -> int:
         """Rows still free beside these trajectories."""
@@ -48,17 +56,24 @@ class Denoiser:
         """
         started = time.perf_counter()
         failed: dict[Trajectory, Exception] = {}
-        rows = [t.rows() for t in active]
-        predictions = self._predict(rows)
+        predictions = self._predict([t.rows() for t in active])
         for trajectory, prediction in zip(active, predictions, strict=True):
             try:
                 trajectory.advance(prediction, watched)
             except Exception as error:
                 failed[trajectory] = error
+        self._keep_pace()
         share = (time.perf_counter() - started) / sum(t.row_count for t in active)
         for trajectory in active:
             trajectory.seconds += share * trajectory.row_count
         return failed
+
+    def _keep_pace(self) -> None:
+        """Wait until the device is at most some calls behind."""
+        if self._model.device.type == "cuda":
+            self._queued.append(torch.cuda.current_stream(self._model.device).record_event())
+            if len(self._queued) > _AHEAD:
+                self._queued.popleft().synchronize()
 
     def _predict(self, rows: Sequence[Rows]) -> list[torch.Tensor]:
         """Call the network once, or on halves of the batch where it does not fit into memory."""
@@ -66,7 +81,7 @@ class Denoiser:
         if sum(counts) > self.most_rows and len(rows) > 1:
             return self._halves(rows)
         try:
-            out = self._network(rows)
+            out = self._network(self._together(rows))
         except torch.OutOfMemoryError:
             if len(rows) == 1:
                 raise
@@ -81,16 +96,10 @@ class Denoiser:
         middle = len(rows) // 2
         return self._predict(rows[:middle]) + self._predict(rows[middle:])
 
-    def _network(self, rows: Sequence[Rows]) -> torch.Tensor:
+    def _together(self, rows: Sequence[Rows]) -> Inputs:
         latents, timesteps, text = (torch.cat(parts) for parts in zip(*(r[:3] for r in rows), strict=True))
         added = {name: torch.cat([r.added[name] for r in rows]) for name in rows[0].added}
-        if self._model.device.type != "mps":
-            latents = latents.contiguous(memory_format=torch.channels_last)
-        out: torch.Tensor = self._model.pipeline.unet(
-            latents,
-            timesteps.to(self._model.device, non_blocking=True),
-            encoder_hidden_states=text,
-            added_cond_kwargs=added or None,
-            return_dict=False,
-        )[0]
-        return out
+        if self._model.device.type == "cuda":
+            # Only from pinned memory does a copy not wait for all that the device has still to do.
+            timesteps = timesteps.pin_memory()
+        return Inputs(latents, timesteps.to(self._model.device, non_blocking=True), text, added)

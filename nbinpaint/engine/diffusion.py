@@ -1,54 +1,45 @@
 """The engine for diffusers models: grid cells join and leave one running batch.
 
-Cells of one size share a batch, the longest first; whoever ends makes room for the next.
+Cells of one size share a batch; who sits in which network call, and how many rows a call holds, is worked out from what
+each cell needs and from how long calls take on this machine.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
-from typing import NamedTuple
+from functools import lru_cache
 
 import torch
 
 from ..errors import NbInpaintError
 from ..params import Params
-from ..region import region_of
-from ..result import Failure, Result
+from ..remembered import Remembered
+from ..result import Failure
 from ..schedulers import ALL_SCHEDULERS, SCHEDULER_TABLE
 from ..sweep import GridCell
 from ..vocabulary import Vocabulary
-from .base import Cancel, Event, Failed, Finished, Plan, Started, Stepped
+from .base import Cancel, Event, Failed, Plan
+from .batch import Batch, Waiting
 from .conditioning import Conditioning
-from .decode import decode
+from .decode import Decoder
 from .denoiser import Denoiser
+from .encoders import Encoders
 from .models import Model
+from .network import Network
 from .preview import Preview
 from .prompting import check_prompting, cut_hint
+from .rows import CallTimes, choose_rows
 from .samplers import Sampler, refuse_unusable
+from .tempo import COUNTS, WORTH, measure
 from .trajectory import Trajectory
 
 __all__ = ["DiffusionEngine"]
 
-PREVIEW_EVERY = 0.4
-"""Seconds between two estimates of what the grid cells are becoming."""
 _ROWS = {"cpu": 16}
 _ROWS_ELSEWHERE = 32
-
-
-class _Waiting(NamedTuple):
-    """A grid cell that is planned and has not joined the batch yet."""
-
-    cell: GridCell
-    plan: Plan
-
-    @property
-    def row_count(self) -> int:
-        return 2 if self.plan.params.guided else 1
 
 
 class DiffusionEngine:
@@ -56,19 +47,32 @@ class DiffusionEngine:
 
     Args:
         model: What `load_model` returned.
-        rows: Rows of one network call at most (a grid cell with guidance needs two).
+        rows: Rows of one network call at most (a grid cell with guidance needs two); found by measuring where None.
+        compile: Compile the blocks of the denoising network; the first calls take a minute or more.
+        graphs: Replay network calls as CUDA graphs; without effect on other devices.
+        offload: Let text encoders and the VAE's encoder leave the device while nothing is encoded.
 
     Attributes:
         model: The loaded model.
         conditioning: Encodings of prompts and pictures, kept between runs.
     """
 
-    def __init__(self, model: Model, rows: int | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        rows: int | None = None,
+        *,
+        compile: bool = False,
+        graphs: bool = False,
+        offload: bool = False,
+    ) -> None:
         self.model = model
         self.conditioning = Conditioning(model)
-        self._rows = rows or _ROWS.get(model.device.type, _ROWS_ELSEWHERE)
+        self.network = Network(model, compile=compile, graphs=graphs)
+        self._given = rows
+        self._fitting: dict[tuple[int, int], int] = {}
+        self._encoders = Encoders(model) if offload else None
         self._preview = Preview(model)
-        self._previewed = 0.0
         self._figures = lru_cache(maxsize=512)(self._measure)
 
     @property
@@ -140,7 +144,7 @@ class DiffusionEngine:
     def run(self, cells: Sequence[GridCell], cancel: Cancel | None = None) -> Iterator[Event]:
         """Compute grid cells and yield events as they come; cells of one size are computed together."""
         self._leave_room()
-        buckets: dict[tuple[int, int], list[_Waiting]] = defaultdict(list)
+        buckets: dict[tuple[int, int], list[Waiting]] = defaultdict(list)
         for cell in cells:
             try:
                 plan = self.plan(cell.params)
@@ -148,11 +152,11 @@ class DiffusionEngine:
                 yield Failed(cell, Failure.of(error))
                 continue
             assert plan.params.size is not None
-            buckets[plan.params.size].append(_Waiting(cell, plan))
-        for waiting in buckets.values():
-            waiting.sort(key=lambda w: -w.plan.evaluations)
-            # The shortest goes first, so that whoever looks on sees a picture soon.
-            yield from self._run_bucket(deque([waiting[-1], *waiting[:-1]]), cancel)
+            buckets[plan.params.size].append(Waiting(cell, plan))
+        for size, waiting in buckets.items():
+            if cancel:
+                return
+            yield from self._run_bucket(size, waiting, cancel)
 
     def _leave_room(self) -> None:
         """In the background, leave a processor to whoever draws and types; PyTorch counts threads by caller.
@@ -163,93 +167,78 @@ class DiffusionEngine:
         if background and self.model.device.type == "cpu":
             torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 2) - 1)))
 
-    def _run_bucket(self, waiting: deque[_Waiting], cancel: Cancel | None) -> Iterator[Event]:
-        denoiser = Denoiser(self.model, self._rows)
-        active: list[Trajectory] = []
-        while (waiting or active) and not cancel:
-            while waiting and (not active or waiting[0].row_count <= denoiser.room(active)):
-                yield from self._join(waiting.popleft(), active)
-            if not active:
-                continue
-            yield from self._advance(denoiser, active)
-            yield from self._finish(active)
-
-    def _join(self, waiting: _Waiting, active: list[Trajectory]) -> Iterator[Event]:
-        cell, plan = waiting
-        yield Started(cell)
-        started = time.perf_counter()
-        if plan.steps_run == 0:
-            yield Finished(cell, self._untouched(cell, plan))
-            return
-        try:
-            trajectory = Trajectory(cell, plan.params, self.model, self.conditioning)
-        except Exception as error:
-            yield Failed(cell, Failure.of(error))
-            return
-        trajectory.seconds = time.perf_counter() - started
-        active.append(trajectory)
-
-    def _advance(self, denoiser: Denoiser, active: list[Trajectory]) -> Iterator[Event]:
-        """One evaluation for all that are active; whoever fails leaves the batch."""
-        watched = time.perf_counter() - self._previewed > PREVIEW_EVERY
-        if watched:
-            self._previewed = time.perf_counter()
-        try:
-            failed = denoiser.advance(active, watched)
-        except Exception as error:
-            failed = dict.fromkeys(active, error)
-        for trajectory in list(active):
-            if trajectory in failed:
-                active.remove(trajectory)
-                yield Failed(trajectory.cell, Failure.of(failed[trajectory]))
-            else:
-                estimate = trajectory.estimate
-                preview = None if estimate is None else partial(self._preview.picture, estimate)
-                yield Stepped(trajectory.cell, trajectory.done, trajectory.evaluations, preview)
-
-    def _finish(self, active: list[Trajectory]) -> Iterator[Event]:
-        """Decode together all that came to their end."""
-        ready = [t for t in active if not t.left]
-        active[:] = [t for t in active if t.left]
-        broken = [t for t in ready if not bool(torch.isfinite(t.latents).all())]
-        for trajectory in broken:
-            message = "the latents are not finite: the sampler left the range of its number format"
-            yield Failed(trajectory.cell, Failure(message, "FloatingPointError"))
-        ready = [t for t in ready if t not in broken]
-        if not ready:
-            return
-        started = time.perf_counter()
-        try:
-            decoded = decode(self.model, [t.latents for t in ready])
-        except Exception as error:
-            yield from (Failed(t.cell, Failure.of(error)) for t in ready)
-            return
-        share = (time.perf_counter() - started) / len(ready)
-        for trajectory, picture in zip(ready, decoded, strict=True):
-            result = Result(
-                params=trajectory.params,
-                raw=picture.image,
-                source=trajectory.cell.source,
-                steps_run=trajectory.params.steps_run,
-                evaluations=trajectory.evaluations,
-                sigma_start=trajectory.sigma_start,
-                seconds=trajectory.seconds + share,
-                flagged=picture.flagged,
-                model=self.name,
-                blend=trajectory.blend(),
-            )
-            yield Finished(trajectory.cell, result)
-
-    def _untouched(self, cell: GridCell, plan: Plan) -> Result:
-        assert plan.params.size is not None
-        placed = region_of(cell.source, plan.params).placement.image(cell.source.image)
-        return Result(
-            params=plan.params,
-            raw=placed,
-            source=cell.source,
-            steps_run=0,
-            evaluations=0,
-            sigma_start=0.0,
-            seconds=0.0,
-            model=self.name,
+    def _run_bucket(self, size: tuple[int, int], waiting: Sequence[Waiting], cancel: Cancel | None) -> Iterator[Event]:
+        denoiser = Denoiser(self.model, self.rows(size, waiting), self.network)
+        before = denoiser.most_rows
+        batch = Batch(
+            waiting,
+            denoiser,
+            Decoder(self.model),
+            self._preview,
+            lambda cell, plan: Trajectory(cell, plan.params, self.model, self.conditioning),
+            self._settle,
+            self.name,
         )
+        try:
+            yield from batch.run(cancel)
+        finally:
+            if denoiser.most_rows < before:
+                self._fitting[size] = denoiser.most_rows
+
+    def _settle(self) -> None:
+        if self._encoders is not None:
+            self._preview.fit()
+            self._encoders.rest()
+
+    def rows(self, size: tuple[int, int], waiting: Sequence[Waiting]) -> int:
+        """Return the rows that a network call should hold for these grid cells of one size.
+
+        What was given to the engine stands. Otherwise calls are timed where the run is long enough for that to pay,
+        and the row count with the shortest predicted run is taken. Never more than what has fitted into memory.
+        """
+        fitting = self._fitting.get(size)
+        if self._given is not None:
+            return min(self._given, fitting or self._given)
+        works = [one.work for one in waiting if one.plan.evaluations]
+        rows = _ROWS.get(self.model.device.type, _ROWS_ELSEWHERE)
+        total = sum(work.evaluations * work.rows for work in works)
+        worth = len(works) > 1 and total >= WORTH
+        if worth and (times := self._times(size, waiting[0].plan.params, total, sum(work.rows for work in works))):
+            rows = choose_rows(works, times)
+        return min(rows, fitting or rows)
+
+    def _times(self, size: tuple[int, int], params: Params, total: int, most: int) -> CallTimes | None:
+        """Return the seconds of a call by its rows, from the cache folder or from a measurement here and now.
+
+        Args:
+            size: Width and height in pixels.
+            params: Any recipe of the run.
+            total: Rows of the run, over all its calls.
+            most: Rows of a call that holds all its grid cells.
+        """
+        try:
+            text = self.conditioning.text(params)
+        except Exception:
+            return None  # whatever is wrong with a prompt is said when its grid cell joins
+        key = f"{self.network.key}, {size[0]} x {size[1]}, {text.tokens.shape[1]} tokens"
+        kept = Remembered("rows.json")
+        known = {int(rows): float(seconds) for rows, seconds in dict(kept.read().get(key, {})).items()}
+        # Up to the first that holds all grid cells, and not beyond what has fitted into memory.
+        counts = self.network.row_counts or COUNTS
+        useful = [count for i, count in enumerate(counts) if not i or counts[i - 1] < most]
+        useful = [count for count in useful if count <= self._fitting.get(size, count)]
+
+        def call(rows: int) -> None:
+            try:
+                self.network.probe(rows, size, text)
+            except torch.OutOfMemoryError:
+                torch.cuda.empty_cache()
+                self._fitting[size] = max([count for count in counts if count < rows], default=1)
+                raise
+
+        if not known and self.network.compiled and useful:
+            call(useful[0])
+        found = measure(call, total, useful, known)
+        if found != known:
+            kept.keep(key, found)
+        return CallTimes(found, fixed=self.network.row_counts is not None) if found else None

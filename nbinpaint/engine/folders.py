@@ -72,7 +72,10 @@ class FolderModel(Found):
             given: Parts that are there already, None for those left out; other arguments of the pipeline's class.
             bar: Told about each part.
         """
-        loaded = dict(given)
+        # Parts that a model was saved without; diffusers wants that said again for those it calls required.
+        takes = inspect.signature(self.pipeline.__init__).parameters.keys()
+        absent = [part for part, value in self.index.items() if value == [None, None] and part in takes]
+        loaded = dict.fromkeys(absent) | dict(given)
         for part, (variant, _) in self.choice.parts.items():
             library, name = self.index[part]
             exact = part == "vae" and keeps_vae_exact(self.pipeline, self.config(part), self.dtype)

@@ -1,11 +1,13 @@
-"""Small pictures of what a grid cell is becoming, from its latents by a linear map: no decoder is run.
+"""Small pictures of what grid cells are becoming, from their latents by a linear map: no decoder is run.
 
 The map is fitted to the model's own autoencoder, by encoding patches of known colours once.
 """
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -14,9 +16,35 @@ from PIL import Image
 from .families import encoding_vae, unscaled
 from .models import Model
 
-__all__ = ["Preview"]
+__all__ = ["Preview", "Previews"]
 
 _PATCHES = 8
+
+Key = TypeVar("Key")
+
+
+class Previews(Generic[Key]):
+    """Pictures on their way from the device.
+
+    Args:
+        keys: Whose they are.
+        levels: uint8 (n, h, w, 3) on the CPU, filled once `arrived`.
+        arrived: The end of the copy; None where it has ended.
+    """
+
+    def __init__(self, keys: list[Key], levels: torch.Tensor, arrived: torch.cuda.Event | None) -> None:
+        self._keys = keys
+        self._levels = levels
+        self._arrived = arrived
+
+    @property
+    def ready(self) -> bool:
+        """Whether looking at them would not hold up the device."""
+        return self._arrived is None or bool(self._arrived.query())  # type: ignore[no-untyped-call]
+
+    def pictures(self) -> Mapping[Key, Callable[[], Image.Image]]:
+        """Return by key what makes the RGB picture."""
+        return {key: partial(Image.fromarray, one.numpy()) for key, one in zip(self._keys, self._levels, strict=True)}
 
 
 class Preview:
@@ -29,17 +57,23 @@ class Preview:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._map: torch.Tensor | None = None
-        self._lock = threading.Lock()
 
-    def picture(self, latents: torch.Tensor) -> Image.Image:
-        """Return latents (1, channels, h, w) as an RGB picture of w x h pixels."""
-        with self._lock:
-            if self._map is None:
-                self._map = self._fit()
-        flat = latents[0].detach().float().cpu().flatten(1).T
-        colours = torch.cat([flat, torch.ones(len(flat), 1)], 1) @ self._map
-        height, width = latents.shape[-2:]
-        return Image.fromarray(colours.clamp(0, 255).round().byte().reshape(height, width, 3).numpy())
+    def fit(self) -> torch.Tensor:
+        """Return the map, float32 (channels + 1, 3) on the model's device; the first call encodes a picture for it."""
+        if self._map is None:
+            self._map = self._fit().to(self._model.device)
+        return self._map
+
+    @torch.inference_mode()
+    def start(self, latents: Mapping[Key, torch.Tensor]) -> Previews[Key]:
+        """Turn latents (1, channels, h, w) of one size into pictures of w x h pixels, waiting for no device."""
+        fitted = self.fit()
+        together = torch.cat(list(latents.values())).float().permute(0, 2, 3, 1)
+        levels = (together @ fitted[:-1] + fitted[-1]).nan_to_num().clamp(0, 255).round().byte()
+        if levels.device.type != "cuda":
+            return Previews(list(latents), levels.cpu(), None)
+        kept = torch.empty(levels.shape, dtype=levels.dtype, pin_memory=True).copy_(levels, non_blocking=True)
+        return Previews(list(latents), kept, torch.cuda.current_stream(levels.device).record_event())
 
     @torch.inference_mode()
     def _fit(self) -> torch.Tensor:

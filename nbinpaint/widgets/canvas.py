@@ -23,9 +23,10 @@ from ..errors import InvalidMask, NbInpaintError
 from ..image import load_image, load_mask
 from ..mask import blend_weight, share
 from ..painting import Box, Painting
-from ..strokes import Act, Change, Imported, Region, Stroke
-from .ink import SETTINGS, InkLayer, Settings
-from .overlay import LONGEST, Overlay
+from ..strokes import Act, Imported, Region, Stroke
+from .acts import Acts
+from .ink import SETTINGS, InkLayer
+from .overlay import LONGEST, Overlay, long
 from .page import style
 from .pen import PlainPen
 from .still import Still
@@ -41,11 +42,11 @@ STILL = 640
 Mask = NDArray[np.uint8]
 
 
-class MaskCanvas(Settings, Still, ipywidgets.GridBox):
+class MaskCanvas(Acts, Still, ipywidgets.GridBox):
     """Paint a mask on a picture.
 
-    Tool settings are traits: `tool`, `radius`, `tolerance`, `pixels`, `colour`, `opacity`, `outline`, `feather`,
-    `mask_blur`, `use_pressure`, `mask_hidden`.
+    Tool settings are traits: `tool`, `radius`, `strength`, `tolerance`, `pixels`, `colour`, `opacity`, `outline`,
+    `feather`, `mask_blur`, `use_pressure`, `mask_hidden`.
 
     Args:
         image: Whatever `load_image` takes.
@@ -56,9 +57,12 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
 
     Attributes:
         image: The picture, PIL RGB; setting it takes whatever `load_image` takes and keeps a mask of the same size.
-        mask: uint8 (H, W) at the picture's own resolution, 255 = repaint, read-only; setting it takes whatever
-            `load_mask` takes and can be undone. May be empty.
-        mask_share: The painted part of the picture, 0 to 1.
+        mask: uint8 (H, W) at the picture's own resolution, 255 = repaint, 0 = keep, between them a strength; read-only.
+            Setting it takes whatever `load_mask` takes, keeps its grey, and can be undone. May be empty.
+        mask_share: The painted part of the picture, at whatever strength, 0 to 1.
+        crop: [x0, y0, x1, y1] in image pixels of what will be worked on: shown as a dashed frame, never part of the
+            mask. Empty for none.
+        remark: A calm sentence under the picture about what becomes of the mask; empty for none.
 
     Raises:
         InvalidImage: The picture cannot be read.
@@ -73,12 +77,14 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
     image = traitlets.Any()
     mask = traitlets.Any()
     mask_share = traitlets.Float(0.0, read_only=True)
+    crop = traitlets.List(traitlets.Int(), maxlen=4)
+    remark = traitlets.Unicode("")
 
     def __init__(self, image: Any, mask: Any = None, *, width: int | None = None, ink: bool = True, **settings: Any):
         picture = load_image(image)
         chosen = {name: settings.pop(name) for name in SETTINGS if name in settings}
         self._lock = threading.RLock()
-        self._painting = Painting(picture, None if mask is None else load_mask(mask, picture.size))
+        self._painting = Painting(picture, None if mask is None else load_mask(mask, picture.size, grey=True))
         self._width = width
         self._enter = ipywidgets.CallbackDispatcher()
         self._overlay = Overlay(picture.size, "#ff2d78")
@@ -97,16 +103,14 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
         super().__init__(children=[self._style_sheet, self._stage, self._ink], **settings)
         self.add_class("nb-canvas")
         self._ink.on_msg(self._hear)
-        for name in SETTINGS:
+        for name in (*SETTINGS, "crop", "remark"):
             traitlets.link((self, name), (self._ink, name))
             if name in chosen:
                 setattr(self, name, chosen[name])
         self.observe(self._restyle, names=["colour", "outline", "feather", "mask_blur"])
         self._show_image()
         if not ink:
-            self._draw_plainly(
-                "Drawing without the ink layer, as asked: strokes appear when the kernel has drawn them."
-            )
+            self._draw_plainly(ASKED)
 
     # --- the picture and the mask ---
 
@@ -132,11 +136,11 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
     def _take_mask(self, proposal: Any) -> Mask:
         painting = self._painting
         if proposal.value is not painting.mask:
-            self._do(Imported.of(load_mask(proposal.value, painting.image.size)))
+            self._do(Imported.of(load_mask(proposal.value, painting.image.size, grey=True)))
         return painting.mask
 
     def load_mask(self, source: Any, channel: str = "auto") -> None:
-        """Replace the mask by one from a file, URL, array or picture.
+        """Replace the mask by one from a file, URL, array or picture; its grey is kept.
 
         Args:
             source: Whatever `nbinpaint.load_mask` takes.
@@ -147,10 +151,10 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
         """
         if channel not in ("auto", "alpha", "luminance"):
             raise InvalidMask(f"channel={channel!r} is unknown; allowed: auto, alpha, luminance")
-        self._do(Imported.of(load_mask(source, self.image.size, channel)))  # type: ignore[arg-type]
+        self._do(Imported.of(load_mask(source, self.image.size, channel, grey=True)))  # type: ignore[arg-type]
 
     def save_mask(self, path: str | Path) -> None:
-        """Write the mask as a PNG, white = repaint."""
+        """Write the mask as a PNG, white = repaint, grey = that strength."""
         Image.fromarray(self.mask).save(path, "PNG")
 
     @property
@@ -164,6 +168,11 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
         with self._lock:
             self._changed(self._painting.replace(values))
 
+    @property
+    def strengths(self) -> tuple[float, float] | None:
+        """The least and the greatest strength that is painted, 0 to 1; None where the mask has no grey."""
+        return self._painting.strengths
+
     def mask_at(self, size: tuple[int, int]) -> Mask:
         """Paint the same mask at another size from its strokes: uint8 (height, width).
 
@@ -174,81 +183,6 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
             return self._painting.draw(size)
 
     # --- what the pointer can do ---
-
-    def stroke(
-        self,
-        points: Sequence[Sequence[float]],
-        radius: float | None = None,
-        *,
-        erase: bool = False,
-        shape: str = "brush",
-        pressure: Sequence[float] = (),
-    ) -> None:
-        """Paint a stroke.
-
-        Args:
-            points: (x, y) in image pixels; pixel (0, 0) covers 0 to 1.
-            radius: In image pixels; the canvas's own where None.
-            erase: Take away instead of adding.
-            shape: "brush", "line", "rectangle", "ellipse" (two opposite corners) or "lasso".
-            pressure: 0 to 1 for each point; full where empty.
-
-        Raises:
-            InvalidMask: A value is not allowed; the message says which.
-        """
-        size = self.radius if radius is None else radius
-        self._do(Stroke(tuple(map(tuple, points)), size, shape, erase, tuple(pressure)))  # type: ignore[arg-type]
-
-    def line(self, start: Sequence[float], end: Sequence[float], radius: float | None = None) -> None:
-        """Paint a straight line with round ends."""
-        self.stroke([start, end], radius, shape="line")
-
-    def rectangle(self, x0: float, y0: float, x1: float, y1: float, *, erase: bool = False) -> None:
-        """Paint a rectangle, corners in image pixels."""
-        self.stroke([(x0, y0), (x1, y1)], erase=erase, shape="rectangle")
-
-    def ellipse(self, x0: float, y0: float, x1: float, y1: float, *, erase: bool = False) -> None:
-        """Paint the ellipse that fills a box, corners in image pixels."""
-        self.stroke([(x0, y0), (x1, y1)], erase=erase, shape="ellipse")
-
-    def lasso(self, points: Sequence[Sequence[float]], *, erase: bool = False) -> None:
-        """Paint everything inside a closed outline."""
-        self.stroke(points, erase=erase, shape="lasso")
-
-    def bucket(self, x: float, y: float, *, erase: bool = False) -> None:
-        """Fill the part of the mask's plane that is connected to a point: the inside of a painted ring."""
-        self._do(Region((x, y), "fill", self.tolerance, erase))
-
-    def wand(self, x: float, y: float, tolerance: float | None = None, *, erase: bool = False) -> None:
-        """Paint all connected pixels of like colour.
-
-        Args:
-            x: In image pixels.
-            y: In image pixels.
-            tolerance: How far R, G and B may each be from the point's, 0 to 255; the canvas's own where None.
-            erase: Take away instead of adding.
-        """
-        self._do(Region((x, y), "wand", self.tolerance if tolerance is None else tolerance, erase))
-
-    def grow(self, pixels: int | None = None) -> None:
-        """Grow the mask all around, in image pixels."""
-        self._do(Change("grow", self.pixels if pixels is None else pixels))
-
-    def shrink(self, pixels: int | None = None) -> None:
-        """Shrink the mask all around, in image pixels."""
-        self._do(Change("shrink", self.pixels if pixels is None else pixels))
-
-    def invert(self) -> None:
-        """Swap what is repainted and what is kept."""
-        self._do(Change("invert"))
-
-    def clear(self) -> None:
-        """Paint nothing; undo brings it back."""
-        self._do(Change("clear"))
-
-    def fill(self) -> None:
-        """Paint everything."""
-        self._do(Change("fill"))
 
     def undo(self) -> None:
         """Take the last step back, if there is one."""
@@ -289,6 +223,7 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
         painting = self._painting
         with self._ink.hold_sync():
             self._ink.share = share(painting.mask)
+            self._ink.strengths = list(painting.strengths or ())
             self._ink.can_undo, self._ink.can_redo = painting.can_undo, painting.can_redo
             self._ink.description = f"{self._caption()}. Press ? for the keys."
             self._ink.message = ""
@@ -298,7 +233,9 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
 
     def _caption(self) -> str:
         width, height = self._painting.image.size
-        return f"Picture of {width} x {height} pixels, mask {share(self._painting.mask):.1%}"
+        least, most = (round(one * 100) for one in self._painting.strengths or (1, 1))
+        grey = "" if least == 100 else f", strength {least} %" if least == most else f", strength {least} to {most} %"
+        return f"Picture of {width} x {height} pixels, mask {share(self._painting.mask):.1%}{grey}"
 
     def _show_image(self) -> None:
         image = self._painting.image
@@ -341,11 +278,12 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
             self._show_feather()
 
     def _show_feather(self) -> None:
-        """Draw the blend weight as the overlay's colour with alpha, at most 1024 pixels wide or high."""
+        """Draw the blend weight of all that is painted, as colour with alpha, at most 1024 pixels wide or high."""
         if not self.feather:
             return
         mask = self._painting.mask
-        weight = Image.fromarray(np.rint(blend_weight(mask, self.mask_blur) * 255).astype(np.uint8))
+        painted = np.where(mask > 0, np.uint8(255), np.uint8(0))
+        weight = Image.fromarray(np.rint(blend_weight(painted, self.mask_blur) * 255).astype(np.uint8))
         weight.thumbnail((1024, 1024), Image.Resampling.BOX)
         picture = Image.new("RGBA", weight.size, self.colour)
         picture.putalpha(weight)
@@ -356,8 +294,8 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
     def _still_pictures(self) -> list[tuple[Image.Image, str]]:
         image, mask = self._painting.image.copy(), self._painting.mask
         image.thumbnail((STILL, STILL), Image.Resampling.LANCZOS)
-        weight = 0.55 * (np.asarray(Image.fromarray(mask).resize(image.size)) >= 128)[..., None]
-        colour = np.array([int(_long(self.colour)[i : i + 2], 16) for i in (1, 3, 5)])
+        weight = 0.55 * (np.asarray(Image.fromarray(mask).resize(image.size)) / 255)[..., None]
+        colour = np.array([int(long(self.colour)[i : i + 2], 16) for i in (1, 3, 5)])
         mixed = np.asarray(image) * (1 - weight) + colour * weight
         return [(Image.fromarray(mixed.astype(np.uint8)), self._caption())]
 
@@ -408,15 +346,20 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
         points = np.frombuffer(buffers[0], "<f4").reshape(-1, 3).astype(float)
         pressure = () if (points[:, 2] == 1).all() else tuple(points[:, 2].tolist())
         xy = tuple(map(tuple, points[:, :2].tolist()))
-        self._do(Stroke(xy, content["radius"], content["shape"], content["erase"], pressure))
+        shape, erase = content["shape"], content["erase"]
+        self._do(Stroke(xy, content["radius"], shape, erase, pressure, content.get("strength", 1.0)))
 
     def _hear_region(self, content: Mapping[str, Any], buffers: Sequence[Any]) -> None:
         x, y = content["point"]
-        self._do(Region((x, y), content["tool"], content["tolerance"], content["erase"]))
+        tool, tolerance = content["tool"], content["tolerance"]
+        self._do(Region((x, y), tool, tolerance, content["erase"], content.get("strength", 1.0)))
 
     def _hear_action(self, content: Mapping[str, Any], buffers: Sequence[Any]) -> None:
-        if content.get("action") in _ACTIONS:
-            getattr(self, content["action"])()
+        action = content.get("action")
+        if action == "fill":
+            self.fill(content.get("strength"))
+        elif action in _ACTIONS:
+            getattr(self, action)()
 
     def _hear_file(self, content: Mapping[str, Any], buffers: Sequence[Any]) -> None:
         data = bytes(buffers[0])
@@ -443,8 +386,9 @@ class MaskCanvas(Settings, Still, ipywidgets.GridBox):
         return f"<MaskCanvas: {self._caption()}>"
 
 
+ASKED = "Drawing without the ink layer, as asked: strokes appear when the kernel has drawn them."
 PLAIN = "The ink layer did not load (is anywidget installed where JupyterLab runs?). Strokes appear a little later."
-_ACTIONS = ("undo", "redo", "grow", "shrink", "invert", "clear", "fill")
+_ACTIONS = ("undo", "redo", "grow", "shrink", "invert", "clear")
 _MESSAGES: Mapping[str, Callable[[MaskCanvas, Mapping[str, Any], Sequence[Any]], None]] = {
     "ready": MaskCanvas._hear_ready,
     "stroke": MaskCanvas._hear_stroke,
@@ -454,7 +398,3 @@ _MESSAGES: Mapping[str, Callable[[MaskCanvas, Mapping[str, Any], Sequence[Any]],
     "save": MaskCanvas._hear_save,
     "enter": MaskCanvas._hear_enter,
 }
-
-
-def _long(colour: str) -> str:
-    return colour if len(colour) == 7 else "#" + "".join(2 * c for c in colour[1:])

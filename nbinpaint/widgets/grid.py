@@ -20,6 +20,7 @@ from PIL import Image
 from ..engine.base import Event, Failed, Finished, Started, Stepped
 from ..job import Job, Progress
 from ..params import Params
+from ..region import region_of
 from ..report.studies import shared_recipe
 from ..result import Result
 from ..study import Study
@@ -244,18 +245,25 @@ class ComparisonGrid(Still, anywidget.AnyWidget):
 
     def _facts(self, index: int) -> list[list[str]]:
         study: Study = self.study
-        plan, result, specs = study.plans[index], study.results.get(index), Params.specs()
-        told = [
-            [spec.label, spec.format(plan.params.get(name))]
-            for name, spec in specs.items()
-            if name in study.axes or name in _ALWAYS or plan.params.get(name) != spec.default
-        ]
+        plan, result = study.plans[index], study.results.get(index)
+        told = [[spec.label, text] for name, spec in Params.specs().items() if (text := _fact(study, index, name))]
+        if plan.params.padding is not None:
+            x0, y0, x1, y1 = region_of(study.cells[index].source, plan.params).placement.box
+            told.append(["Crop", f"{x1 - x0} x {y1 - y0} px at {x0}, {y0}"])
         told.append(["Steps run", f"{plan.steps_run} of {plan.params.steps}"])
         told.append(["Evaluations", str(plan.evaluations)])
         told.append(["Starting sigma", f"{plan.sigma_start:.3g}"])
         if result is not None:
             told.append(["Seconds", f"{result.seconds:.2f}"])
         return told
+
+    def _hear_crop(self, content: Mapping[str, Any]) -> None:
+        """What the model saw of one grid cell, and what it made of it."""
+        for index in self._known([content["key"]]):
+            result: Result | None = self.study.results.get(index)
+            if result is not None and not result.flagged:
+                pictures = [_jpeg(picture, LARGEST, 93) for picture in (result.placed, result.generated)]
+                self.send({"type": "cropped", "key": index}, pictures)
 
     def _hear_use(self, content: Mapping[str, Any]) -> None:
         for index in self._known([content["key"]]):
@@ -293,10 +301,26 @@ _MESSAGES: Mapping[str, Callable[[ComparisonGrid, Mapping[str, Any]], None]] = {
     "ready": ComparisonGrid._hear_ready,
     "want": ComparisonGrid._hear_want,
     "open": ComparisonGrid._hear_open,
+    "crop": ComparisonGrid._hear_crop,
     "use": ComparisonGrid._hear_use,
     "save": ComparisonGrid._hear_save,
     "rate": ComparisonGrid._hear_rate,
 }
+
+
+def _fact(study: Study, index: int, name: str) -> str:
+    """Write a parameter as the inspector shows it; empty where it says nothing.
+
+    Settings within a field follow it line by line.
+    """
+    spec = Params.specs()[name]
+    params = study.plans[index].params
+    value = params.get(name)
+    if name not in study.axes and name not in _ALWAYS and value == spec.default:
+        return ""
+    if spec.within and params.get(spec.within) is None:
+        return ""
+    return "on" if spec.settings and value is not None else spec.format(value)
 
 
 def _key(value: Any) -> Any:

@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 
 from ..painting import Box
 
-__all__ = ["Overlay", "drawing", "rectangles"]
+__all__ = ["SHADES", "Overlay", "drawing", "long", "rectangles"]
 
 LONGEST = 2048
 """Canvas pixels along the longer side at most; the mask itself has no such limit."""
+SHADES = tuple(0.2 + 0.8 * i / 8 for i in range(1, 9))
+"""How opaque each eighth of strength is drawn: even the weakest is seen, and the strongest is the plain colour."""
+_LEVEL = ((np.arange(256) * len(SHADES) + 254) // 255).astype(np.uint8)
 
 _lock = threading.RLock()
 _scratch: list[Canvas] = []
@@ -65,11 +68,13 @@ def rectangles(painted: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 class Overlay:
-    """Draws a mask, or its outline, opaque in one colour; how much of it shines through is the page's matter.
+    """Draws a mask, or its outline, in one colour, full strength opaque and less of it in lighter shades.
+
+    How much of the photo shines through in all is the page's matter.
 
     Args:
         size: (width, height) of the mask.
-        colour: A CSS colour.
+        colour: #rrggbb or #rgb.
 
     Attributes:
         canvas: The ipycanvas that shows it.
@@ -87,26 +92,25 @@ class Overlay:
     def show(self, mask: NDArray[np.uint8], box: Box | None = None) -> None:
         """Draw the mask, or only what lies in the box, in mask pixels."""
         width, height = self.canvas.width, self.canvas.height
-        shown = mask >= 128
-        if self.scale < 1:
-            # A thin stroke must not vanish on a large picture.
-            shown = cv2.resize(shown.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0
+        shown = cv2.LUT(mask, _LEVEL) if self.scale == 1 else _levels_at(mask, (width, height))
         margin = 1
         if self.outline:
             thick = max(1, round(max(width, height) / 500))
-            inner = cv2.erode(shown.astype(np.uint8), np.ones((2 * thick + 1,) * 2, np.uint8), borderValue=0)
-            shown = shown & (inner == 0)
+            inner = cv2.erode(shown, np.ones((2 * thick + 1,) * 2, np.uint8), borderValue=0)
+            shown = np.where(inner == 0, shown, np.uint8(0))
             margin += thick
         x0, y0, x1, y1 = box or (0, 0, mask.shape[1], mask.shape[0])
         left, top = max(0, int(x0 * self.scale) - margin), max(0, int(y0 * self.scale) - margin)
         right = min(width, int(np.ceil(x1 * self.scale)) + margin)
         bottom = min(height, int(np.ceil(y1 * self.scale)) + margin)
-        runs = rectangles(shown[top:bottom, left:right]) + np.array([left, top, 0, 0], np.int32)
+        part = shown[top:bottom, left:right]
         with drawing():
             self.canvas.clear_rect(left, top, right - left, bottom - top)
-            self.canvas.fill_style = self.colour
-            if len(runs):
-                self.canvas.fill_rects(*(np.ascontiguousarray(column) for column in runs.T))
+            for level in np.flatnonzero(np.bincount(part.reshape(-1), minlength=1)):
+                if level:
+                    runs = rectangles(part == level) + np.array([left, top, 0, 0], np.int32)
+                    self.canvas.fill_style = _shaded(self.colour, SHADES[level - 1])
+                    self.canvas.fill_rects(*(np.ascontiguousarray(column) for column in runs.T))
 
     def replay(self, mask: NDArray[np.uint8]) -> None:
         """Draw all of it for a page that knows nothing yet."""
@@ -120,3 +124,24 @@ class Overlay:
     def close(self) -> None:
         """Free the canvas in the page."""
         self.canvas.close()
+
+
+def _levels_at(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Reduce a mask to levels at a smaller size; a thin stroke must not vanish on a large picture."""
+    part = cv2.resize((mask > 0).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    shown = np.where(part > 0, _LEVEL[255], np.uint8(0))
+    least, *_ = cv2.minMaxLoc(mask, mask)
+    if least < 255:
+        values = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        mean = np.divide(values, part, out=np.zeros_like(values), where=part > 0)
+        shown = np.where(part > 0, np.maximum(_LEVEL[np.rint(mean).astype(np.uint8)], 1), np.uint8(0))
+    return np.asarray(shown, np.uint8)
+
+
+def long(colour: str) -> str:
+    """Write #rgb as #rrggbb."""
+    return colour if len(colour) == 7 else "#" + "".join(2 * c for c in colour[1:])
+
+
+def _shaded(colour: str, alpha: float) -> str:
+    return colour if alpha == 1 else f"{long(colour)}{round(255 * alpha):02x}"

@@ -9,9 +9,9 @@ __all__ = ["script", "style"]
 _STATIC = Path(__file__).parent / "static"
 
 
-def script(name: str) -> str:
-    """Return a widget's module, with what all of them are made with before it."""
-    return _read("dom.js") + _read(f"{name}.js")
+def script(*names: str) -> str:
+    """Return a widget's module, put together from its files, with what all of them are made with before it."""
+    return "".join(_read(f"{name}.js") for name in ("dom", *names))
 
 
 def style(name: str) -> str:

@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anywidget
@@ -22,6 +22,7 @@ from ..errors import InvalidParams, NbInpaintError
 from ..metadata import read_params
 from ..params import Params, ParamSpec
 from ..schedulers import ALL_SCHEDULERS, SCHEDULER_TABLE, SCHEDULERS
+from .notes import KEPT, notes
 from .page import script, style
 from .presets import PRESETS
 
@@ -39,8 +40,9 @@ class ParameterPanel(anywidget.AnyWidget):
     Attributes:
         params: The recipe. Set it and the page follows; observe it for what is done in the page.
         engine: Whose plan is explained beside the controls; None for what a recipe alone says.
-        values: What the page shows, as plain JSON values. A value that `Params` refuses stays here until it is mended,
-            with a sentence in `problems`; `params` never holds it.
+        values: What the page shows: every name of `Params.specs()` with a plain JSON value, so that a field with
+            settings is True or False and each of its settings stands beside it. A value that `Params` refuses stays
+            here until it is mended, with a sentence in `problems`; `params` never holds it.
         problems: Sentences by field name; "recipe" for a picture without one.
         notes: What a value means, by field name.
         specs: What the page makes its controls from.
@@ -76,6 +78,7 @@ class ParameterPanel(anywidget.AnyWidget):
         # Messages from the page may come on another thread than the notebook's own.
         self._lock = threading.RLock()
         self._refused: dict[str, tuple[Any, str]] = {}
+        self._resting: dict[str, Any] = {}
         self._recipe_problem = ""
         self._taking = False
         super().__init__(params=Params() if params is None else params, engine=engine, **traits)
@@ -116,7 +119,7 @@ class ParameterPanel(anywidget.AnyWidget):
     def _params_changed(self, change: Any) -> None:
         with self._lock:
             if not self._taking:
-                self._refused = {}
+                self._refused, self._resting = {}, {}
             self._recipe_problem = ""
             self._show()
 
@@ -130,7 +133,10 @@ class ParameterPanel(anywidget.AnyWidget):
         with self._lock:
             if change.new == self._shown():
                 return
-            accepted, self._refused = _accept(self.params, change.new)
+            values = self._shown() | change.new
+            accepted, self._refused = _accept(self.params, values)
+            # Settings of what is off count for nothing, and are there again when it is turned on.
+            self._resting = {name: value for name, value in values.items() if _rests(name, values)}
             self._taking = True
             try:
                 self.params = accepted
@@ -141,7 +147,7 @@ class ParameterPanel(anywidget.AnyWidget):
     def _put(self, params: Params) -> None:
         """Take a recipe as a whole; unlike setting `params`, an equal one clears what the page holds against it too."""
         with self._lock:
-            self._refused = {}
+            self._refused, self._resting = {}, {}
             self._recipe_problem = ""
             self.params = params
             self._show()
@@ -163,8 +169,7 @@ class ParameterPanel(anywidget.AnyWidget):
     # --- what the page shows ---
 
     def _shown(self) -> dict[str, Any]:
-        shown: dict[str, Any] = self.params.to_dict() | {name: value for name, (value, _) in self._refused.items()}
-        return shown
+        return _flat(self.params) | self._resting | {name: value for name, (value, _) in self._refused.items()}
 
     def _show(self) -> None:
         """Bring everything that follows from the recipe up to date, in one message."""
@@ -175,8 +180,7 @@ class ParameterPanel(anywidget.AnyWidget):
             if self._recipe_problem:
                 problems["recipe"] = self._recipe_problem
             self.problems = problems
-            notes = {name: note(self.params, plan, self.engine) for name, note in _NOTES.items()}
-            self.notes = {name: text for name, text in notes.items() if text}
+            self.notes = notes(self.params, plan, self.engine)
             self.set_trait("native_size", None if self.engine is None else list(self.engine.native_size))
             self.set_trait("code", _code(self.params))
             self.set_trait("preset", _preset_of(self.params))
@@ -196,13 +200,14 @@ class ParameterPanel(anywidget.AnyWidget):
 
 def _accept(params: Params, values: Mapping[str, Any]) -> tuple[Params, dict[str, tuple[Any, str]]]:
     """Return the recipe with every value that it accepts, and the refused ones with the reason."""
-    proposed = params.to_dict() | dict(values)
+    before = _flat(params)
+    new = {n: v for n, v in values.items() if not _rests(n, values) and (n not in before or v != before[n])}
     try:
-        return Params.from_dict(proposed), {}
+        return params.replace(**new), {}
     except InvalidParams:
         pass
     refused = {}
-    for name, value in proposed.items():
+    for name, value in new.items():
         try:
             params = params.replace(**{name: value})
         except InvalidParams as error:
@@ -210,38 +215,18 @@ def _accept(params: Params, values: Mapping[str, Any]) -> tuple[Params, dict[str
     return params, refused
 
 
-# --- what a value means ---
+def _flat(params: Params) -> dict[str, Any]:
+    """Return every parameter by its name as a plain JSON value; a field with settings is True or False."""
+    return {
+        name: params.get(name) is not None if spec.settings else spec.plain(params.get(name))
+        for name, spec in Params.specs().items()
+    }
 
 
-def _steps_note(params: Params, plan: Plan | None, engine: Engine | None) -> str:
-    run = params.steps_run if plan is None else plan.steps_run
-    if not run:
-        return "0 steps: the source comes back untouched"
-    sigma = "" if plan is None else f", starts at sigma {_sigma(plan.sigma_start)}"
-    return f"{run} of {params.steps} steps{sigma}"
-
-
-def _sigma(value: float) -> str:
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
-
-
-def _size_note(params: Params, plan: Plan | None, engine: Engine | None) -> str:
-    return "" if engine is None or params.size else "the model's own: {} x {}".format(*engine.native_size)
-
-
-def _prompt_note(params: Params, plan: Plan | None, engine: Engine | None) -> str:
-    hint = getattr(engine, "vocabulary_hint", None)
-    return (hint(params.prompt) or "") if hint else ""
-
-
-_NOTES: Mapping[str, Callable[[Params, Plan | None, Engine | None], str]] = {
-    "prompt": _prompt_note,
-    "negative_prompt": lambda params, plan, engine: "" if params.guided else "no effect: guidance is off",
-    "scheduler": lambda params, plan, engine: SCHEDULER_TABLE[params.scheduler].summary,
-    "denoise": _steps_note,
-    "size": _size_note,
-    "masked_content": lambda params, plan, engine: "no effect at denoise 1" if params.denoise == 1 else "",
-}
+def _rests(name: str, values: Mapping[str, Any]) -> bool:
+    """Whether a value is a setting of something that is off."""
+    spec = Params.specs().get(name)
+    return spec is not None and bool(spec.within) and not values.get(spec.within)
 
 
 # --- plain values for the page ---
@@ -258,33 +243,41 @@ _CHOICE_HELP = {"scheduler": {name: info.summary for name, info in SCHEDULER_TAB
 def spec_dicts(specs: Mapping[str, ParamSpec]) -> list[dict[str, Any]]:
     """Return specs as plain JSON values, each with what the page needs besides.
 
-    `groups` holds the choices under headings, `choice_help` a tooltip for each, and `noted` says whether a note may
-    come, so that its line is there before it does and nothing moves.
+    `groups` holds the choices under headings, `choice_help` a tooltip for each, and `noted` says whether the line of
+    its note is there before the note is.
     """
     return [
-        _plain(dataclasses.asdict(spec))
+        _plain({f.name: getattr(spec, f.name) for f in dataclasses.fields(spec) if f.name != "settings"})
         | {
             "groups": _CHOICE_GROUPS.get(name, [["", list(spec.choices)]]),
             "choice_help": _CHOICE_HELP.get(name, {}),
-            "noted": name in _NOTES,
+            "noted": name in KEPT,
         }
         for name, spec in specs.items()
     ]
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(values))
-    return plain
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
 
 
 def _code(params: Params) -> str:
     """Write a recipe as Python: `nb.Params(prompt="a red apple", steps=30)`."""
-    own = {n: getattr(params, n) for n, spec in Params.specs().items() if not spec.within and n in params.changes()}
-    return f"nb.Params({', '.join(f'{name}={_literal(value)}' for name, value in own.items())})"
+    specs = Params.specs()
+    changed = params.changes()
+    own = {name: _literal(params, spec) for name, spec in specs.items() if name in changed}
+    return f"nb.Params({', '.join(f'{name}={text}' for name, text in own.items())})"
 
 
-def _literal(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+def _literal(params: Params, spec: ParamSpec) -> str:
+    value = params.get(spec.name)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if spec.settings is None or value is None:
+        return repr(value)
+    settings = [inner for inner in Params.specs().values() if inner.within == spec.name]
+    own = [f"{s.field}={params.get(s.name)!r}" for s in settings if params.get(s.name) != s.default]
+    return f"nb.{spec.settings.__name__}({', '.join(own)})" if own else "True"
 
 
 def _preset_of(params: Params) -> str:

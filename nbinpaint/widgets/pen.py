@@ -40,9 +40,11 @@ class PlainPen:
         tool.style.button_width = "auto"
         radius = ipywidgets.FloatSlider(canvas.radius, min=0.5, max=128, step=0.5, description="Radius")
         traitlets.link((canvas, "radius"), (radius, "value"))
+        strength = ipywidgets.FloatSlider(canvas.strength, min=0.01, max=1, step=0.01, description="Strength")
+        traitlets.link((canvas, "strength"), (strength, "value"))
         buttons = [self._button(name) for name in ("undo", "redo", "invert", "clear")]
         self._tool = tool
-        self.tools = ipywidgets.HBox([tool, radius, *buttons], layout={"flex_flow": "row wrap"})
+        self.tools = ipywidgets.HBox([tool, radius, strength, *buttons], layout={"flex_flow": "row wrap"})
         self.tools.add_class("nb-plain-tools")
         self.line = ipywidgets.Label(why)
         self.line.add_class("nb-plain-line")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
 import traitlets
 from PIL import Image
@@ -20,65 +19,22 @@ from ..errors import InvalidMask, NbInpaintError
 from ..image import load_image
 from ..job import Job, Progress
 from ..pace import Pace
-from ..params import Params
+from ..params import Params, check_names
 from ..pictures import sample, samples
-from ..schedulers import SCHEDULERS
+from ..region import window_of
 from ..study import Study
 from ..sweep import Sweep
 from .canvas import MaskCanvas
+from .desk import AXES, Desk, axis_fields
 from .grid import ComparisonGrid
-from .page import script, style
 from .panel import ParameterPanel
 from .still import Still
+from .words import expects, label, outcome, remarks, withheld
 
 __all__ = ["Studio"]
 
 BREATH = 0.2
 """Seconds between two reports of progress to the page."""
-AXES = ({"name": "scheduler", "text": ", ".join(SCHEDULERS)}, {"name": "denoise", "text": "0.4-1.0 [4]"})
-
-# Inpainting models of the sizes that people run; any other can be typed.
-MODELS = (
-    "embedded",
-    "stable-diffusion-v1-5/stable-diffusion-inpainting",
-    "sd2-community/stable-diffusion-2-inpainting",
-    "Lykon/dreamshaper-8-inpainting",
-)
-
-
-class Desk(anywidget.AnyWidget):
-    """The Studio's own controls: what is open, what to run, how far it is, what was run before.
-
-    Attributes:
-        title: What is open.
-        model: What computes.
-        axes: [{name, text}] of the comparison.
-        fields: [{name, label, choices}] that can be axes.
-        notes: What "inpaint" and "compare" will cost, by button.
-        progress: {share, text} while something runs, otherwise empty.
-        message: A sentence for the person; `trouble` says whether it is an error.
-        history: Labels of the runs, the newest last; `shown` is the one in the grid.
-        samples: Names of the pictures that come with the package.
-        models: Names to offer for the model; any other that `load_engine` takes can be typed.
-        panel: The panel's model id, so that a press can say what stood there when it was made.
-    """
-
-    _esm = script("studio")
-    _css = style("studio")
-
-    title = traitlets.Unicode("").tag(sync=True)
-    model = traitlets.Unicode("").tag(sync=True)
-    axes = traitlets.List(traitlets.Dict()).tag(sync=True)
-    fields = traitlets.List(traitlets.Dict()).tag(sync=True)
-    notes = traitlets.Dict().tag(sync=True)
-    progress = traitlets.Dict().tag(sync=True)
-    message = traitlets.Unicode("").tag(sync=True)
-    trouble = traitlets.Bool(False).tag(sync=True)
-    history = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    shown = traitlets.Int(-1).tag(sync=True)
-    samples = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    models = traitlets.List(traitlets.Unicode(), list(MODELS)).tag(sync=True)
-    panel = traitlets.Unicode("").tag(sync=True)
 
 
 class Studio(Still, ipywidgets.GridBox):
@@ -91,6 +47,7 @@ class Studio(Still, ipywidgets.GridBox):
         engine: An engine, or a model's name for `load_engine`, which is then loaded in the background.
         store: A folder to keep every result in.
         price_per_hour: What an hour of this machine costs, in dollars; shows the price of a run before it is started.
+        safety_checker: False turns the checker off of models that have one, where the Studio loads them by name.
 
     Attributes:
         canvas: The `MaskCanvas`.
@@ -119,6 +76,7 @@ class Studio(Still, ipywidgets.GridBox):
         engine: Engine | str | Path = "embedded",
         store: str | Path | None = None,
         price_per_hour: float = 0.0,
+        safety_checker: bool = True,
         **traits: Any,
     ) -> None:
         title = Path(image).name if isinstance(image, (str, Path)) else "picture"
@@ -130,14 +88,16 @@ class Studio(Still, ipywidgets.GridBox):
         self.studies: list[Study] = []
         self._store = store
         self._price = price_per_hour
+        self._safety_checker = safety_checker
         self._pace = Pace()
         self._lock = threading.RLock()
+        self._explaining = threading.Lock()
         self._told = 0.0
         self._loading: threading.Thread | None = None
         self.canvas = MaskCanvas(image, mask)
         self.panel = ParameterPanel(params or Params())
         self.grid = ComparisonGrid()
-        self.desk = Desk(axes=list(AXES), fields=_fields(), samples=list(samples()), title=title)
+        self.desk = Desk(axes=list(AXES), fields=axis_fields(), samples=list(samples()), title=title)
         self.desk.panel = self.panel.model_id or ""
         super().__init__(children=[self.desk, self.canvas, self.panel, self.grid], params=self.panel.params, **traits)
         self.add_class("nb-studio")
@@ -145,15 +105,14 @@ class Studio(Still, ipywidgets.GridBox):
         self.canvas.on_enter(lambda _: self._try(self.inpaint))
         self.grid.on_use(self._use)
         self.desk.on_msg(self._hear)
-        self.desk.observe(lambda _: self._estimate(), "axes")
-        self.observe(lambda _: self._estimate(), ["params", "engine"])
-        self.canvas.observe(self._new_image, "image")
-        self.canvas.observe(lambda _: self._still_changed(), "mask")
+        self.desk.observe(lambda _: self._estimate(), ["axes", "images"])
+        self.observe(lambda _: self._new_recipe(), ["params", "engine"])
+        self.canvas.observe(self._new_picture, ["image", "mask"])
         if isinstance(engine, (str, Path)):
             self._load(str(engine))
         else:
             self.engine = engine
-        self._estimate()
+        self._new_recipe()
 
     # --- the engine ---
 
@@ -171,7 +130,7 @@ class Studio(Still, ipywidgets.GridBox):
             from ..api import load_engine
 
             try:
-                self.engine = load_engine(model)
+                self.engine = load_engine(model, safety_checker=self._safety_checker)
                 self._say("")
             except Exception as error:
                 self.desk.model = f"{model}: not loaded"
@@ -198,12 +157,12 @@ class Studio(Still, ipywidgets.GridBox):
     # --- running ---
 
     def inpaint(self) -> None:
-        """Run the recipe once, in the background; the result opens in the grid.
+        """Run the recipe once, or for several images of its seed, in the background; a single result opens in the grid.
 
         Raises:
             NbInpaintError: Something runs already, the mask is empty, or the recipe cannot be used.
         """
-        self._start({})
+        self._start({"image_index": range(self.desk.images)} if self.desk.images > 1 else {})
 
     def compare(self, **axes: Any) -> None:
         """Run a comparison in the background; it fills the grid.
@@ -239,9 +198,9 @@ class Studio(Still, ipywidgets.GridBox):
             missing = [study.plans[cell.index] for cell in study.missing]
             expected = self._pace.seconds(self.engine.fingerprint, missing)
             self._say("")
-            self.desk.progress = {"share": 0, "text": self._expects(len(sweep), expected)}
+            self.desk.progress = {"share": 0, "text": expects(len(sweep), "grid cells", expected, self._price)}
             self.studies.append(study)
-            self.desk.history = [*self.desk.history, _label(study)]
+            self.desk.history = [*self.desk.history, label(study)]
             self.desk.shown = len(self.studies) - 1
             self.grid.study = study
             if not axes:
@@ -256,61 +215,46 @@ class Studio(Still, ipywidgets.GridBox):
         if isinstance(event, Finished) or time.monotonic() - self._told > BREATH:
             self._told = time.monotonic()
             share = progress.steps_done / progress.steps if progress.steps else 1.0
-            self.desk.progress = {"share": share, "text": str(progress)}
+            text = ", ".join(filter(None, [str(progress), withheld(self.studies[-1])]))
+            self.desk.progress = {"share": share, "text": text}
 
     def _ended(self, study: Study, plans: Sequence[Plan], seconds: float) -> None:
         """Say how it went; on the job's thread."""
         job: Job = self.job
         self.grid.finish()
         self.desk.progress = {}
-        error = job.error
-        if error is not None:
-            self._say(str(error) or type(error).__name__, trouble=True)
-        elif study.failures:
-            first = next(iter(study.failures.values())).message
-            self._say(
-                f"{len(study.failures)} of {len(study.cells)} grid cells failed; the first: {first}", trouble=True
-            )
-        elif job.cancelled:
-            self._say(f"Cancelled: {len(study.results)} of {len(study.cells)} grid cells are done.")
+        if job.error is not None:
+            self._say(str(job.error) or type(job.error).__name__, trouble=True)
         else:
-            self._say(f"{len(study.results)} of {len(study.cells)} grid cells in {seconds:.1f} s.")
-            if self.engine is not None:
-                self._pace.learn(self.engine.fingerprint, plans, seconds)
+            self._say(outcome(study, seconds, job.cancelled), trouble=bool(study.failures))
+        whole = job.error is None and not study.failures and not job.cancelled
+        if whole and self.engine is not None:
+            self._pace.learn(self.engine.fingerprint, plans, seconds)
         self._estimate()
         self._still_changed()
 
     def _estimate(self) -> None:
         """Say before a button is pressed what pressing it will mean."""
-        notes = {"inpaint": self._note([self.params])}
+        notes = {"inpaint": self._note([self.params] * self.desk.images, "pictures")}
         try:
-            specs = Params.specs()
             cells = [self.params]
-            for name, text in self._axes().items():
-                cells = [cell.replace(**{name: value}) for cell in cells for value in axis_values(specs[name], text)]
-            notes["compare"] = self._note(cells)
+            for name, values in resolve_axes(self.params, self._axes()).items():
+                cells = [cell.replace(**{name: value}) for cell in cells for value in values]
+            notes["compare"] = self._note(cells, "grid cells")
             notes["problem"] = ""
         except NbInpaintError as error:
             notes["compare"] = ""
             notes["problem"] = str(error)
         self.desk.notes = notes
 
-    def _note(self, recipes: Sequence[Params]) -> str:
+    def _note(self, recipes: Sequence[Params], called: str) -> str:
         if self.engine is None:
-            return self._expects(len(recipes), None)
+            return expects(len(recipes), called, None)
         try:
             plans = [self.engine.plan(recipe) for recipe in recipes]
         except NbInpaintError as error:
             return str(error)
-        return self._expects(len(recipes), self._pace.seconds(self.engine.fingerprint, plans))
-
-    def _expects(self, count: int, seconds: float | None) -> str:
-        words = ["1 picture" if count == 1 else f"{count} grid cells"]
-        if seconds is not None:
-            words.append(f"about {_duration(seconds)}")
-            if self._price:
-                words.append(f"${self._price * seconds / 3600:.2f}")
-        return ", ".join(words)
+        return expects(len(recipes), called, self._pace.seconds(self.engine.fingerprint, plans), self._price)
 
     # --- what the page asks ---
 
@@ -340,6 +284,8 @@ class Studio(Still, ipywidgets.GridBox):
             self.panel.values = content["values"]
         if content.get("axes") is not None:
             self.desk.axes = content["axes"]
+        if content.get("images") is not None:
+            self.desk.images = int(content["images"])
         {"inpaint": self.inpaint, "compare": self.compare, "cancel": self.cancel, "continue": self.go_on}[
             content["what"]
         ]()
@@ -380,9 +326,31 @@ class Studio(Still, ipywidgets.GridBox):
         """Take over a grid cell's recipe."""
         self.params = params
 
-    def _new_image(self, change: Any) -> None:
+    def _new_recipe(self) -> None:
         self._estimate()
+        self._explain()
+
+    def _new_picture(self, change: Any) -> None:
+        self._explain()
         self._still_changed()
+
+    # --- what becomes of the mask ---
+
+    def _explain(self) -> None:
+        """Show on the canvas what the recipe makes of the mask: the part that is worked on, and a few words."""
+        with self._explaining:
+            frame = self._frame()
+            self.canvas.crop = frame
+            self.canvas.remark = " ".join(remarks(self.params, self.canvas.strengths is not None, frame))
+
+    def _frame(self) -> list[int]:
+        """The only-masked window in image pixels; empty where the whole picture is worked on, or nothing is painted."""
+        params = self.params
+        size = params.size or getattr(self.engine, "native_size", None)
+        if params.padding is None or size is None:
+            return []
+        placement = window_of(self.canvas.mask, params.replace(size=size))
+        return [] if placement is None else list(placement.box)
 
     def _still_pictures(self) -> list[tuple[Image.Image, str]]:
         return self.canvas._still_pictures() + self.grid._still_pictures()
@@ -407,17 +375,11 @@ _MESSAGES: Mapping[str, Callable[[Studio, Mapping[str, Any]], None]] = {
 }
 
 
-def _fields() -> list[dict[str, Any]]:
-    """What can be an axis: every parameter."""
-    return [{"name": name, "label": spec.label, "choices": list(spec.choices)} for name, spec in Params.specs().items()]
+def resolve_axes(params: Params, axes: Mapping[str, Any]) -> Mapping[str, tuple[Any, ...]]:
+    """Return each axis's values.
 
-
-def _label(study: Study) -> str:
-    axes = " x ".join(f"{len(v)} {Params.specs()[n].label.lower()}" for n, v in study.axes.items() if len(v) > 1)
-    return f"{time.strftime('%H:%M')}  {axes or 'one picture'}: {study.sweep.params.prompt[:40]}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{max(seconds, 0.1):.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    Raises:
+        InvalidParams: An axis is no parameter, or a value is not allowed.
+    """
+    check_names(axes)
+    return {name: axis_values(Params.specs()[name], values) for name, values in axes.items()}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.jupyterlab import Notebook
 
@@ -59,10 +62,14 @@ class Pointer:
 
     def painted(self, x: float, y: float) -> bool:
         """Whether the page shows the mask at this place."""
+        return self.shown(x, y) > 0
+
+    def shown(self, x: float, y: float) -> int:
+        """How opaque the page shows the mask at this place, 0 to 255."""
         return self.page.evaluate(
             """([ink, x, y]) => {
               const c = ink.closest('.nb-canvas').querySelector('.nb-overlay');
-              return c.getContext('2d').getImageData(x * c.width / 600, y * c.height / 400, 1, 1).data[3] > 0 }""",
+              return c.getContext('2d').getImageData(x * c.width / 600, y * c.height / 400, 1, 1).data[3] }""",
             [self.ink.element_handle(), x, y],
         )
 
@@ -111,6 +118,86 @@ def test_every_tool_paints_what_it_shows(notebook: Callable[..., Notebook]) -> N
     book.page.wait_for_function("() => document.querySelector('.nb-badge').textContent == 'mask 1.0 %'")
     assert pointer.painted(475, 325)
     book.until(REPLAYED)
+
+
+def test_grey_is_painted_at_the_strength_that_is_set(notebook: Callable[..., Notebook]) -> None:
+    book = notebook(CELL)
+    pointer, page = Pointer(book), book.page
+    pointer.draw((60, 60), (300, 60))
+    page.get_by_label("Strength", exact=True).fill("0.4")
+    pointer.draw((180, 30), (180, 200))
+    assert 0 < pointer.shown(180, 60) < pointer.shown(100, 60) == 255  # it takes the place of what was there
+    assert pointer.shown(180, 150) == pointer.shown(180, 60)
+    book.until("(canvas.mask[60, 100], canvas.mask[60, 180], canvas.mask[150, 180]) == (255, 102, 102)")
+    page.locator(".nb-remark").get_by_text("Strength 40 to 100 %").wait_for()
+    pointer.ink.focus()
+    for _ in range(3):
+        page.keyboard.press(",")
+    book.until("round(canvas.strength, 3) == 0.1")
+    page.keyboard.press(",")
+    book.until("round(canvas.strength, 3) == 0.01")
+    page.keyboard.press(".")
+    book.until("round(canvas.strength, 3) == 0.1")
+    pointer.tool("Eraser")
+    assert page.get_by_label("Strength", exact=True).is_disabled()
+    pointer.draw((180, 150))
+    assert pointer.shown(180, 150) == 0
+    book.until(REPLAYED)
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    page.wait_for_function("() => document.querySelector('.nb-remark').textContent == ''")
+    assert pointer.shown(180, 60) == 255
+
+
+def test_ink_looks_as_the_kernel_will_draw_it(notebook: Callable[..., Notebook]) -> None:
+    """What is on the screen at a place: while a weaker stroke is made over a stronger one, and when it is committed."""
+    book = notebook(CELL.replace("radius=20", "radius=20, strength=0.3, mask=np.full((400, 600), 255, np.uint8)"))
+    pointer, page = Pointer(book), book.page
+    ask = "([ink]) => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    page.mouse.move(*pointer.at(150, 100))
+    page.mouse.down()
+    page.mouse.move(*pointer.at(450, 100), steps=5)
+    page.evaluate(ask, [pointer.ink.element_handle()])
+    x, y = pointer.at(275, 100)
+    spot = {"x": x, "y": y, "width": 2, "height": 2}
+    drawn = colour(page.screenshot(clip=spot))
+    page.mouse.up()
+    page.wait_for_function("() => document.querySelector('.nb-ink').dataset.acknowledged")
+    page.evaluate(ask, [pointer.ink.element_handle()])
+    page.wait_for_function(
+        "([ink]) => !ink.getContext('2d').getImageData(ink.width * 275 / 600, ink.height / 4, 1, 1).data[3]",
+        arg=[pointer.ink.element_handle()],
+    )
+    assert colour(page.screenshot(clip=spot)) == pytest.approx(drawn, abs=4)
+    book.until("canvas.mask[100, 275] == 76")
+
+
+def colour(png: bytes) -> list[float]:
+    """The mean R, G and B of a screenshot."""
+    return [float(v) for v in np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).mean((0, 1))]
+
+
+def test_the_crop_is_framed_and_moves_with_the_picture(notebook: Callable[..., Notebook]) -> None:
+    book = notebook(CELL)
+    pointer, page = Pointer(book), book.page
+    frame = page.locator(".nb-crop .nb-light")
+    assert not frame.is_visible()
+    book.ask("canvas.crop = [60, 40, 360, 240]")
+    frame.wait_for()
+    fit = pointer.ink.bounding_box()["width"] / 600
+
+    def box() -> list[float]:
+        return [float(frame.get_attribute(name)) for name in ("x", "y", "width", "height")]
+
+    assert box() == pytest.approx([60 * fit, 40 * fit, 300 * fit, 200 * fit])
+    pointer.draw((100, 100), (200, 100))  # it is not in the way of the pointer
+    assert pointer.painted(150, 100)
+    pointer.ink.focus()
+    page.keyboard.press("+")
+    page.wait_for_function("() => document.querySelector('.nb-canvas').style.getPropertyValue('--nb-zoom') > 1")
+    assert box()[2] == pytest.approx(300 * fit * 1.2)
+    book.ask("canvas.crop = []")
+    frame.wait_for(state="hidden")
 
 
 def test_a_burst_of_moves_loses_no_point(notebook: Callable[..., Notebook]) -> None:

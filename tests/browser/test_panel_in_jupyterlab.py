@@ -28,7 +28,7 @@ def opened(book: Notebook) -> Any:
 
 
 def unfold(panel: Any) -> None:
-    for heading in ("Mask and content", "Size and resize", "More"):
+    for heading in ("Mask and content", "Size and resize", "Soft inpainting", "Sampling"):
         panel.locator("summary", has_text=heading).click()
 
 
@@ -110,24 +110,47 @@ def test_a_drag_shows_at_once_and_does_not_flood_the_kernel(notebook: Callable[.
     assert slider.input_value() == shown
 
 
-def test_a_parameter_enables_itself_when_its_spec_does(notebook: Callable[..., Notebook]) -> None:
+def test_flags_and_settings_are_ticked(notebook: Callable[..., Notebook]) -> None:
     book = notebook(CELL)
     panel = opened(book)
-    unfold(panel)
-    padding = row(panel, "padding")
-    assert padding.get_by_text("not available yet").is_visible()
-    assert padding.get_by_role("checkbox").is_disabled()
-    assert row(panel, "soft").get_by_role("checkbox").is_disabled()
-    assert panel.locator("option[value=karras]").is_disabled()
-    assert panel.locator("option[value=karras]").get_attribute("title") == "not available yet"
+    panel.locator("summary", has_text="Sampling").click()
+    row(panel, "eta").get_by_text("no effect: DPMSolverMultistep takes none").wait_for()
+    panel.get_by_label("Scheduler", exact=True).select_option("DDIM")
+    row(panel, "eta").locator(".nb-note", has_text="no effect").wait_for(state="detached")
+    panel.locator("summary", has_text="Mask and content").click()
+    panel.get_by_label("Mask invert", exact=True).check()
+    book.until("panel.params.mask_invert is True")
+    panel.locator("summary", has_text="Soft inpainting").click()
+    preservation = panel.get_by_label("Preservation strength, as a number")
+    assert preservation.is_disabled()
+    panel.get_by_label("Soft inpainting", exact=True).check()
+    assert preservation.is_enabled()  # at once
+    book.until("panel.params.soft == nb.SoftInpainting()")
+    preservation.fill("0.8")
+    preservation.press("Enter")
+    book.until("panel.params.soft == nb.SoftInpainting(preservation=0.8)")
+    panel.get_by_label("Soft inpainting", exact=True).uncheck()
+    book.until("panel.params.soft is None")
+    assert preservation.is_disabled()
+    assert preservation.input_value() == "0.8"
+    panel.locator("summary", has_text="Mask and content").click()
+    panel.locator("summary", has_text="Mask and content").get_by_text("1 changed").wait_for()
+
+
+def test_a_new_parameter_appears_by_itself_in_its_group(notebook: Callable[..., Notebook]) -> None:
+    book = notebook(CELL)
+    panel = opened(book)
     book.ask(
-        "panel.specs = [{**s, 'available': None} if s['name'] == 'padding' else s for s in panel.specs]"
-        " + [{**panel.specs[4], 'name': 'novelty', 'label': 'Novelty'}]"
+        "panel.specs = [*panel.specs, {**panel.specs[4], 'name': 'novelty', 'label': 'Novelty', 'group': 'Novel'},"
+        " {**panel.specs[4], 'name': 'depth', 'label': 'Depth', 'group': 'Sampling'}]"
     )
-    panel.locator("details", has_text="More").get_by_label("Novelty", exact=True).wait_for()
-    padding.get_by_role("checkbox").check()
-    assert panel.get_by_label("Only masked, padding", exact=True).is_enabled()
-    padding.get_by_text("padding=32 is known but not available yet").wait_for()  # Params has the last word
+    panel.locator("summary", has_text="Novel").click()
+    panel.locator("details", has_text="Novel").get_by_label("Novelty", exact=True).wait_for()
+    assert panel.locator("summary").all_inner_texts()[-1] == "Novel"
+    panel.locator("summary", has_text="Sampling").click()
+    panel.get_by_label("Depth, as a number").fill("0.5")
+    panel.get_by_label("Depth, as a number").press("Enter")
+    row(panel, "depth").get_by_text("no parameter").wait_for()  # Params has the last word
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])

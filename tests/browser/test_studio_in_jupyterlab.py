@@ -140,6 +140,60 @@ def test_it_is_whole_and_alive_after_a_reload_and_static_without_a_kernel(
     page.screenshot(path=shots / "studio-without-kernel.png")
 
 
+def test_flags_are_axes_images_are_a_strip_and_the_crop_follows(notebook: Callable[..., Notebook]) -> None:
+    book = notebook(QUICK)
+    page = book.page
+    page.locator(".nb-live .nb-ink").wait_for()
+    page.get_by_label("Axis 2").select_option("mask_invert")
+    page.locator(".nb-axis", has_text="columns").locator("summary").click()
+    ticks = page.locator(".nb-ticks:visible")
+    ticks.get_by_text("off", exact=True).click()
+    ticks.get_by_text("on", exact=True).click()
+    page.get_by_text("12 grid cells").wait_for()
+    assert page.get_by_label("Axis 2").locator("optgroup").first.get_attribute("label") == "Mask and content"
+    page.locator(".nb-compare").click()
+    book.until("studio.job is not None and studio.job.done")
+    assert book.ask("print(studio.studies[0].axes['mask_invert'])") == "(False, True)"
+    images = page.get_by_label("images", exact=True)
+    images.fill("3")
+    images.press("Tab")
+    page.get_by_text("3 pictures").wait_for()
+    page.locator(".nb-inpaint").click()
+    book.until("len(studio.studies) == 2 and studio.job.done")
+    page.wait_for_function("() => document.querySelectorAll('.nb-cell[data-status=done]').length == 3")
+    assert {cell(book, key).get_attribute("data-row") for key in range(3)} == {"0"}
+    # The only-masked window: shown while one paints, and in the inspector.
+    frame = page.locator(".nb-crop .nb-light")
+    assert not frame.is_visible()
+    panel = page.locator(".nb-panel")
+    panel.locator("summary", has_text="Size and resize").click()
+    panel.get_by_label("Only masked, padding: on").check()
+    frame.wait_for()
+    page.locator(".nb-remark").get_by_text("Worked on:").wait_for()
+    book.ask("studio.canvas.clear(); studio.canvas.rectangle(10, 10, 20, 20)")
+    small = json.loads(book.ask("print(studio.canvas.crop)"))
+    page.wait_for_function("() => document.querySelector('.nb-remark').textContent.includes(' px')")
+    ink = page.locator(".nb-ink")
+    ink.scroll_into_view_if_needed()
+    box = ink.bounding_box()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.7 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.9 * box["height"], steps=4)
+    page.mouse.up()
+    book.until(f"studio.canvas.crop[2] - studio.canvas.crop[0] > {small[2] - small[0]}")
+    width = int(book.ask("print(studio.canvas.crop[2] - studio.canvas.crop[0])"))
+    side = int(book.ask("print(studio.canvas.image.width)"))
+    page.wait_for_function(
+        "w => Math.abs(document.querySelector('.nb-crop .nb-light').getAttribute('width') - w) < 1",
+        arg=width * box["width"] / side,
+    )
+    cell(book, 0).click()
+    inspector = page.locator(".nb-inspector")
+    inspector.get_by_role("button", name="Crop").click()
+    inspector.get_by_alt_text("what the model saw").wait_for()
+    inspector.get_by_alt_text("what it made").wait_for()
+
+
 def test_the_grid_explains_failures_and_answers_to_keys(notebook: Callable[..., Notebook]) -> None:
     book = notebook(GRID.format(axes="scheduler=nb.SCHEDULERS, denoise=[0.4, 0.7, 1.0], seed=[1, 2]"))
     page = book.page
@@ -148,6 +202,7 @@ def test_the_grid_explains_failures_and_answers_to_keys(notebook: Callable[..., 
     state(book, 1, "failed").get_by_text("the sampler stumbled").wait_for()
     page.get_by_label("Seed", exact=True).select_option(label="1")
     state(book, 2, "withheld").get_by_text("withheld by the safety checker").wait_for()
+    page.get_by_text("1 failed, 1 withheld by the safety checker").wait_for()
     view = page.locator(".nb-grid")
     view.focus()
     for key in ("ArrowRight", "ArrowDown", "ArrowRight", "Enter"):
@@ -200,6 +255,8 @@ def test_nothing_is_clipped(notebook: Callable[..., Notebook], shots: Any, theme
     page.locator(".nb-compare").click()
     state(book, 5, "done").click()
     page.locator(".nb-facts dd").first.wait_for()
+    for i in range(page.locator(".nb-panel summary").count()):
+        page.locator(".nb-panel summary").nth(i).click()
     page.screenshot(path=shots / f"studio-{width}-{theme.split()[1].lower()}.png")
     clipped = page.evaluate(
         """() => [...document.querySelectorAll('.nb-studio :is(button, label, select, .nb-head, .nb-badge)')]

@@ -8,7 +8,10 @@ const CELL = { least: 72, most: 420, begin: 150 };
 const NEAR = 160; // pixels beyond the view that are drawn in advance
 const STARS = 5;
 const WORDS = { waiting: "waiting", failed: "failed", withheld: "withheld by the safety checker" };
-const MODES = { picture: "Picture", wipe: "Before / after", pair: "A / B", difference: "Difference" };
+const MODES = { picture: "Picture", wipe: "Before / after", pair: "A / B", difference: "Difference", crop: "Crop" };
+const TITLES = { crop: "What the model saw, and what it made of it" };
+/* What is counted below the grid: [status, one of them in words] */
+const COUNTED = [["failed", "failed"], ["withheld", "withheld by the safety checker"]];
 
 /** Object URLs by name; what is replaced is given back. */
 function pictures() {
@@ -51,7 +54,8 @@ function render({ model, el }) {
   inspector.setAttribute("data-lm-suppress-shortcuts", "true");
   const body = element("div", { className: "nb-grid-body" }, view, inspector);
   el.classList.add("nb-comparison");
-  el.append(top, body);
+  const counts = element("div", { className: "nb-counts", role: "status" });
+  el.append(top, body, counts);
 
   // --- what is known ---
 
@@ -96,9 +100,17 @@ function render({ model, el }) {
     return element("label", {}, label, made);
   }
 
+  /** Say how many grid cells have no picture, and why. */
+  function count() {
+    const found = [...cells.values()].map(({ status }) => status);
+    const told = COUNTED.map(([status, words]) => [found.filter((one) => one === status).length, words]);
+    counts.textContent = told.filter(([n]) => n).map(([n, words]) => `${n} ${words}`).join(", ");
+  }
+
   function layTop() {
     top.replaceChildren();
     const { axes } = study;
+    count();
     if (!axes.length) return;
     const names = axes.map((one) => [one.name, one.label]);
     const swap = (mine, other) => (name) => set({ [mine]: name, ...(get(other) === name ? { [other]: get(mine) } : {}) });
@@ -307,6 +319,7 @@ function render({ model, el }) {
     const missing = (mode === "pair" ? pair : [key]).filter((name) => name >= 0 && !large.get(name));
     if (!facts.has(key) && !missing.includes(key)) missing.push(key);
     for (const name of missing) model.send({ type: "open", key: name });
+    if (mode === "crop" && !large.get(`${key} made`)) model.send({ type: "crop", key });
     inspect();
   }
 
@@ -333,7 +346,7 @@ function render({ model, el }) {
     const modes = element("div", { className: "nb-modes", role: "group", "aria-label": "What is shown" });
     for (const [name, text] of Object.entries(MODES)) {
       const one = element("button", { type: "button", textContent: text, disabled: name === "pair" && !picked });
-      if (name === "pair") one.title = picked ? "" : "Press A and B on two grid cells first";
+      one.title = name === "pair" && !picked ? "Press A and B on two grid cells first" : TITLES[name] ?? "";
       one.setAttribute("aria-pressed", String(mode === name));
       one.addEventListener("click", () => { mode = name; open(key); });
       modes.append(one);
@@ -342,12 +355,20 @@ function render({ model, el }) {
     close.addEventListener("click", shut);
     modes.append(close);
     const stage = element("div", { className: "nb-large", style: `--nb-wipe: ${wipe}%; aspect-ratio: ${study.aspect || 1}` });
-    const layers = { picture: [key], wipe: ["source", key], pair: [pair[0], pair[1]], difference: [] }[mode];
+    const layers = { picture: [key], wipe: ["source", key], pair: [pair[0], pair[1]] }[mode] ?? [];
     const urls = layers.map((name) => large.get(name) ?? small.get(name));
     if (cell.status === "failed" || cell.status === "withheld") {
       stage.append(element("p", { className: "nb-word", textContent: cell.message ?? WORDS[cell.status] }));
     } else if (mode === "difference") {
       stage.append(difference(large.get("source"), large.get(key)));
+    } else if (mode === "crop") {
+      stage.classList.add("nb-twin");
+      for (const [name, words] of [["seen", "what the model saw"], ["made", "what it made"]]) {
+        const url = large.get(`${key} ${name}`);
+        const half = element("figure", {}, ...(url ? [element("img", { src: url, alt: words, draggable: false })] : []));
+        half.append(element("figcaption", { textContent: words }));
+        stage.append(half);
+      }
     } else {
       urls.forEach((url, i) => url && stage.append(element("img", { src: url, alt: i ? "after" : label(key), draggable: false, className: i ? "nb-over" : "" })));
       if (urls.length > 1) {
@@ -487,6 +508,7 @@ function render({ model, el }) {
         fill(cell.key);
         if (cell.key === get("selected") && cell.status !== before.status) open(cell.key);
       }
+      count();
       ask();
     },
     opened: (message, buffers) => {
@@ -495,6 +517,10 @@ function render({ model, el }) {
         large.set(message.key, buffers[0]);
         if (!large.get("source")) large.set("source", buffers[1]);
       }
+      inspect();
+    },
+    cropped: ({ key }, buffers) => {
+      ["seen", "made"].forEach((name, i) => large.set(`${key} ${name}`, buffers[i]));
       inspect();
     },
     download: ({ name }, buffers) => download(name, buffers[0], "image/png"),

@@ -5,62 +5,11 @@
  * so that zoom and pan need no kernel. Tools and settings live in the page for the same reason: a busy kernel stops nobody from
  * choosing the eraser. Coordinates that are sent are image pixels; pixel (0, 0) covers 0 to 1. */
 
-const SVG = (inner) => `<svg viewBox="0 0 20 20" aria-hidden="true">${inner}</svg>`;
-const ICONS = {
-  brush: SVG('<path d="M16.5 3.5 9 11l-1-.2L6.8 9.6 14.5 2.5a1.4 1.4 0 0 1 2 1z"/><path d="M7.5 11.5c-2.5-.5-3.5 1-3.5 2.5s-.5 2-1.5 2.5c3 1.2 6 .2 6.3-2.7z" class="nb-filled"/>'),
-  eraser: SVG('<path d="m7.5 16.5-4-4a1.5 1.5 0 0 1 0-2l7-7a1.5 1.5 0 0 1 2 0l4 4a1.5 1.5 0 0 1 0 2l-7 7zM7 7l6 6M6 16.5h11"/>'),
-  line: SVG('<path d="M4 16 16 4"/><circle cx="4" cy="16" r="1.5"/><circle cx="16" cy="4" r="1.5"/>'),
-  rectangle: SVG('<rect x="3" y="5" width="14" height="10.5"/>'),
-  ellipse: SVG('<ellipse cx="10" cy="10" rx="7.5" ry="5.5"/>'),
-  lasso: SVG('<path d="M6 13.5C3.5 12.5 2.5 10.5 3 8.5c1-3.5 5-5 9-4.5s6 3.5 4.8 6.5-5 4-9 3.5"/><circle cx="6.5" cy="14" r="1.6"/><path d="M6.5 15.6c.2 1.4-.5 2-1.5 2.2"/>'),
-  fill: SVG('<path d="m8.5 3 7 7-6 6a1.2 1.2 0 0 1-1.7 0L3.5 11.7a1.2 1.2 0 0 1 0-1.7l6-6M3.5 10.5h11.5"/><path d="M17 13c1 1.6 1 2.8 0 3-1-.2-1-1.4 0-3z" class="nb-filled"/>'),
-  wand: SVG('<path d="m3 17 9-9"/><path d="M14.5 2.5v3M14.5 7.5v2M11 6h2M16 6h2M12.5 3.5l.8.8M16.5 3.5l-.8.8M16.5 8.5l-.8-.8"/>'),
-  undo: SVG('<path d="M7 4 3.5 7.5 7 11M3.5 7.5H12a4.5 4.5 0 0 1 0 9H8"/>'),
-  redo: SVG('<path d="m13 4 3.5 3.5L13 11M16.5 7.5H8a4.5 4.5 0 0 0 0 9h4"/>'),
-  grow: SVG('<circle cx="10" cy="10" r="3"/><path d="M10 5V2M8.5 3.5 10 2l1.5 1.5M10 15v3M8.5 16.5 10 18l1.5-1.5M5 10H2M3.5 8.5 2 10l1.5 1.5M15 10h3M16.5 8.5 18 10l-1.5 1.5"/>'),
-  shrink: SVG('<circle cx="10" cy="10" r="2.2"/><path d="M10 2v4M8.5 4.5 10 6l1.5-1.5M10 18v-4M8.5 15.5 10 14l1.5 1.5M2 10h4M4.5 8.5 6 10l-1.5 1.5M18 10h-4M15.5 8.5 14 10l1.5 1.5"/>'),
-  invert: SVG('<circle cx="10" cy="10" r="7"/><path d="M10 3a7 7 0 0 1 0 14z" class="nb-filled"/>'),
-  clear: SVG('<path d="M4 6h12M8 6V4h4v2M5.5 6l.8 10.5h7.4L14.5 6M8.5 9v5M11.5 9v5"/>'),
-  fill_all: SVG('<rect x="3" y="4" width="14" height="12" class="nb-filled"/>'),
-  help: SVG('<circle cx="10" cy="10" r="7.5"/><path d="M7.8 7.8a2.3 2.3 0 1 1 3.3 2c-.8.4-1.1.9-1.1 1.7M10 14v.2"/>'),
-  outline: SVG('<path d="M4 10c0-4 3-6 6-6s6 2 6 6-3 6-6 6-6-2-6-6z" stroke-dasharray="2.5 2.5"/>'),
-  feather: SVG('<circle cx="10" cy="10" r="3.5" class="nb-filled"/><circle cx="10" cy="10" r="5.5" opacity=".5"/><circle cx="10" cy="10" r="7.5" opacity=".25"/>'),
-  more: SVG('<circle cx="4.5" cy="10" r="1"/><circle cx="10" cy="10" r="1"/><circle cx="15.5" cy="10" r="1"/>'),
-};
-/* name: [key, what it is called] */
-const TOOLS = {
-  brush: ["B", "Brush"],
-  eraser: ["E", "Eraser"],
-  line: ["L", "Line"],
-  rectangle: ["R", "Rectangle"],
-  ellipse: ["O", "Ellipse"],
-  lasso: ["Shift+L", "Lasso"],
-  fill: ["F", "Bucket: fill what a stroke encloses"],
-  wand: ["W", "Wand: like colours"],
-};
-const ACTIONS = {
-  undo: ["Ctrl+Z", "Undo"],
-  redo: ["Ctrl+Shift+Z", "Redo"],
-  grow: ["", "Grow the mask"],
-  shrink: ["", "Shrink the mask"],
-  invert: ["I", "Invert the mask"],
-  fill_all: ["Shift+F", "Fill all"],
-  clear: ["X", "Clear the mask"],
-};
-const HELP = [
-  ["B E L R O", "brush, eraser, line, rectangle, ellipse"], ["[ ]", "brush size (Alt+wheel)"],
-  ["Shift+L", "lasso"], ["Shift", "straight line while brushing"],
-  ["F", "bucket: fill what is enclosed"], ["Alt", "any tool takes away"],
-  ["W", "wand: like colours"], ["Ctrl+wheel", "zoom"],
-  ["I X Shift+F", "invert, clear, fill all"], ["Space, middle button", "move the picture"],
-  ["Ctrl+Z", "undo"], ["0 1 + −", "fit, full size, in, out"],
-  ["Ctrl+Shift+Z", "redo"], ["H held", "hide the mask"],
-  ["Enter", "inpaint"], ["Tab", "leave the canvas"],
-];
 const BRUSHES = ["brush", "eraser", "line"];
 const SHAPE = { eraser: "brush" };
 const ZOOM = { least: 0.2, most: 40, step: 1.2 };
 const MOST_RADIUS = 512;
+const SVG_NAME = "http://www.w3.org/2000/svg";
 
 function button(icon, label, key, press, className = "") {
   const title = key ? `${label} (${key})` : label;
@@ -76,7 +25,7 @@ function render({ model, el }) {
     model.set(name, value);
     model.save_changes();
   };
-  const act = (action) => model.send({ type: "action", action: action === "fill_all" ? "fill" : action });
+  const act = (action) => model.send(action === "fill_all" ? { type: "action", action: "fill", strength: get("strength") } : { type: "action", action });
 
   // --- what there is on the page ---
 
@@ -104,18 +53,20 @@ function render({ model, el }) {
       input.value = toPosition(get(name));
       output.textContent = format(get(name));
     };
-    return { label: element("label", {}, label, input, output), show, name };
+    return { label: element("label", {}, label, input, output), show, name, input };
   };
   const same = (value) => value;
   const sliders = [
     // Brush sizes are chosen by ratio: the slider is logarithmic.
     range("radius", "Brush", 0, Math.log(MOST_RADIUS / 0.5), (p) => 0.5 * Math.exp(p), (v) => Math.log(v / 0.5), (v) => `${(2 * v).toFixed(v < 5 ? 1 : 0)} px`),
+    range("strength", "Strength", 0.01, 1, (v) => Math.round(v * 100) / 100, same, (v) => `${Math.round(v * 100)} %`),
     range("tolerance", "Tolerance", 0, 128, Math.round, same, (v) => `${v.toFixed(0)}`),
     range("pixels", "Grow by", 1, 64, Math.round, same, (v) => `${v} px`),
     range("mask_blur", "Blur", 0, 64, (v) => Math.round(v * 2) / 2, same, (v) => `${v} px`),
     range("opacity", "Opacity", 0.1, 1, (v) => Math.round(v * 100) / 100, same, (v) => `${Math.round(v * 100)} %`),
   ];
   const badge = element("span", { className: "nb-badge", role: "status", title: "Painted part of the picture" });
+  const remark = element("span", { className: "nb-remark", role: "status" });
   const colour = element("input", { type: "color", title: "Colour of the mask", "aria-label": "Colour of the mask" });
   colour.addEventListener("input", () => set("colour", colour.value));
   const outline = button(ICONS.outline, "Outline only", "", () => set("outline", !get("outline")));
@@ -127,8 +78,9 @@ function render({ model, el }) {
   const file = element("input", { type: "file", accept: "image/*", hidden: true });
   const more = button(ICONS.more, "Open and save", "", () => toggle(menu));
   const says = element("span", { className: "nb-says", role: "alert" });
-  const foot = element("div", { className: "nb-foot" }, badge, ...sliders.slice(0, -1).map((s) => s.label),
-    element("span", { className: "nb-break" }), sliders.at(-1).label, element("span", { className: "nb-group" }, colour, outline, feather), zooms, more, file, says);
+  const part = (name) => sliders.find((slider) => slider.name === name).label;
+  const foot = element("div", { className: "nb-foot" }, badge, ...["radius", "tolerance", "strength", "pixels"].map(part),
+    element("span", { className: "nb-break" }), part("opacity"), element("span", { className: "nb-group" }, colour, outline, feather), part("mask_blur"), zooms, more, file, says, remark);
 
   const menu = element("div", { className: "nb-menu", hidden: true, role: "menu" });
   for (const [label, press] of [
@@ -141,9 +93,17 @@ function render({ model, el }) {
   const keys = element("dl");
   for (const [key, meaning] of HELP) keys.append(element("dt", { textContent: key }), element("dd", { textContent: meaning }));
   const help = element("div", { className: "nb-help", hidden: true, onclick: () => toggle(help) }, keys);
+  // Two lines on each other, a dark and a light dashed one, so that the frame is seen on anything.
+  const crop = document.createElementNS(SVG_NAME, "svg");
+  crop.setAttribute("class", "nb-crop");
+  crop.append(...["nb-dark", "nb-light"].map((name) => {
+    const line = document.createElementNS(SVG_NAME, "rect");
+    line.setAttribute("class", name);
+    return line;
+  }));
 
   el.classList.add("nb-ink-layer");
-  el.append(tools, ink, menu, help, foot);
+  el.append(tools, ink, crop, menu, help, foot);
 
   function toggle(panel) {
     panel.hidden = !panel.hidden;
@@ -173,6 +133,16 @@ function render({ model, el }) {
     look();
   }
 
+  /** Show what will be worked on. */
+  function frameCrop() {
+    const [x0, y0, x1, y1] = get("crop");
+    crop.classList.toggle("nb-none", x0 === undefined);
+    if (x0 === undefined) return;
+    const by = scale();
+    const where = { x: x0 * by + view.x, y: y0 * by + view.y, width: (x1 - x0) * by, height: (y1 - y0) * by };
+    for (const line of crop.children) for (const [name, value] of Object.entries(where)) line.setAttribute(name, value);
+  }
+
   /** Show every setting where it is read. */
   function look() {
     const around = box();
@@ -192,15 +162,24 @@ function render({ model, el }) {
     feather.setAttribute("aria-pressed", String(get("feather")));
     actionButtons.undo.disabled = !get("can_undo");
     actionButtons.redo.disabled = !get("can_redo");
-    const shown = { tolerance: get("tool") === "wand", radius: BRUSHES.includes(get("tool")), mask_blur: get("feather") };
+    // The wand's slider stands in the brush's place; one that the tool does not need is only dimmed, so that nothing moves.
+    const wand = get("tool") === "wand";
+    const shown = { tolerance: wand, radius: !wand, mask_blur: get("feather") };
+    const used = { radius: BRUSHES.includes(get("tool")), strength: get("tool") !== "eraser" };
     for (const slider of sliders) {
       slider.show();
       slider.label.style.display = shown[slider.name] === false ? "none" : "";
+      slider.input.disabled = used[slider.name] === false;
+      slider.label.classList.toggle("nb-idle", slider.input.disabled);
     }
     colour.value = get("colour").length === 7 ? get("colour") : colour.value;
     const part = get("share") * 100;
     badge.textContent = `mask ${part > 0 && part < 0.1 ? "< 0.1" : part.toFixed(part < 10 ? 1 : 0)} %${get("mask_hidden") ? ", hidden" : ""}`;
     badge.dataset.active = String(part > 0);
+    const [least, most] = get("strengths").map((one) => Math.round(one * 100));
+    const grey = least === undefined ? "" : `Strength ${least === most ? least : `${least} to ${most}`} %. `;
+    remark.textContent = grey + get("remark");
+    frameCrop();
     magnification.textContent = `${Math.round(scale() * 100)} %`;
     says.textContent = get("message");
     ink.setAttribute("aria-label", get("description"));
@@ -293,8 +272,20 @@ function render({ model, el }) {
     target.setTransform(ratio * scale(), 0, 0, ratio * scale(), ratio * view.x, ratio * view.y);
   }
 
-  /** Show ink as it will look once the kernel has drawn it: not darker where the mask is painted already, the photo where it is erased. */
-  function layer(one, area) {
+  /** How opaque a strength is shown; the kernel draws it the same. */
+  function shade(strength) {
+    const shades = get("shades");
+    return shades[Math.ceil((Math.round(255 * strength) * shades.length) / 255) - 1];
+  }
+
+  /** Show ink as it will look once the kernel has drawn it: not darker where the mask is painted already, the photo where it is erased.
+   *
+   * Where there is grey, what lies under a stroke is replaced: the photo is drawn over it, and the ink over the photo. */
+  function layer(one, area, grey) {
+    const plain = get("feather") || get("outline");
+    const opaque = one.erase || (grey && !plain);
+    const strong = get("mask_hidden") ? 0 : get("opacity") * shade(one.strength);
+    const under = box()?.querySelector(opaque ? ".nb-photo" : ".nb-overlay");
     brush.save();
     brush.beginPath();
     brush.rect(...area);
@@ -303,14 +294,18 @@ function render({ model, el }) {
     transform(brush);
     brush.fillStyle = brush.strokeStyle = get("colour");
     trace(brush, one);
-    const under = box()?.querySelector(one.erase ? ".nb-photo" : ".nb-overlay");
-    if (under && (one.erase || !(get("feather") || get("outline")))) {
-      brush.globalCompositeOperation = one.erase ? "source-in" : "destination-out";
+    if (under && (opaque || !plain)) {
+      brush.globalCompositeOperation = opaque ? "source-in" : "destination-out";
       brush.imageSmoothingEnabled = scale() < 3;
       brush.drawImage(under, 0, 0, ...get("image_size"));
     }
+    if (opaque && !one.erase) {
+      brush.globalCompositeOperation = "source-atop";
+      brush.globalAlpha = strong;
+      brush.fillRect(0, 0, ...get("image_size"));
+    }
     brush.restore();
-    context.globalAlpha = one.erase ? 1 : get("mask_hidden") ? 0 : get("opacity");
+    context.globalAlpha = opaque ? 1 : strong;
     context.drawImage(scratch, ...area, ...area);
     context.globalAlpha = 1;
   }
@@ -362,9 +357,11 @@ function render({ model, el }) {
       context.rect(...where);
       context.clip();
       context.clearRect(...where);
-      for (const one of [...pending.values(), ...(stroke ? [stroke] : [])]) {
+      const inks = [...pending.values(), ...(stroke ? [stroke] : [])];
+      const grey = get("strengths").length > 0 || inks.some((one) => one.strength < 1);
+      for (const one of inks) {
         const [left, top, right, bottom] = one.bounds;
-        if (left <= x1 && right >= x0 && top <= y1 && bottom >= y0) layer(one, where);
+        if (left <= x1 && right >= x0 && top <= y1 && bottom >= y0) layer(one, where, grey);
       }
       cursor();
       context.restore();
@@ -416,11 +413,11 @@ function render({ model, el }) {
       const tool = get("tool");
       const erase = tool === "eraser" || event.altKey;
       if (tool === "fill" || tool === "wand") {
-        model.send({ type: "region", tool, point: toImage(event), tolerance: get("tolerance"), erase });
+        model.send({ type: "region", tool, point: toImage(event), tolerance: get("tolerance"), erase, strength: get("strength") });
         return;
       }
       const shape = event.shiftKey && BRUSHES.includes(tool) ? "line" : SHAPE[tool] ?? tool;
-      stroke = { id: `${name}-${next++}`, pointer: event.pointerId, shape, erase, radius: get("radius"), points: [], bounds: null };
+      stroke = { id: `${name}-${next++}`, pointer: event.pointerId, shape, erase, radius: get("radius"), strength: get("strength"), points: [], bounds: null };
       take(event);
     } else return;
     event.preventDefault();
@@ -453,10 +450,10 @@ function render({ model, el }) {
     if (!fingers.size) pinch = null;
     if (hand) hand = null;
     else if (stroke?.pointer === event.pointerId) {
-      const { id, shape, erase, radius, points } = stroke;
+      const { id, shape, erase, radius, strength, points } = stroke;
       pending.set(id, stroke);
       stroke = null;
-      model.send({ type: "stroke", id, shape, erase, radius }, undefined, [new Float32Array(points.flat()).buffer]);
+      model.send({ type: "stroke", id, shape, erase, radius, strength }, undefined, [new Float32Array(points.flat()).buffer]);
       return; // its ink stays as it is
     }
     paint();
@@ -487,6 +484,12 @@ function render({ model, el }) {
     set("radius", clamp(radius + way * Math.max(0.5, radius * 0.15), 0.5, MOST_RADIUS));
   }
 
+  /** Weaker or stronger, by ten in a hundred; from the least up to ten. */
+  function strengthen(way) {
+    const tenths = get("strength") * 10 + way;
+    set("strength", clamp((way > 0 ? Math.floor(tenths + 1e-6) : Math.ceil(tenths - 1e-6)) / 10, 0.01, 1));
+  }
+
   // --- the keys ---
 
   const COMMANDS = {
@@ -496,7 +499,7 @@ function render({ model, el }) {
     b: () => set("tool", "brush"), e: () => set("tool", "eraser"), l: () => set("tool", "line"), L: () => set("tool", "lasso"),
     r: () => set("tool", "rectangle"), o: () => set("tool", "ellipse"), w: () => set("tool", "wand"), f: () => set("tool", "fill"),
     F: () => act("fill_all"), i: () => act("invert"), x: () => act("clear"),
-    "[": () => resize(-1), "]": () => resize(1),
+    "[": () => resize(-1), "]": () => resize(1), ",": () => strengthen(-1), ".": () => strengthen(1),
     0: () => show("fit"), 1: () => show("full"), "+": () => show("in"), "=": () => show("in"), "-": () => show("out"),
     " ": () => { space = true; paint(); },
     h: (event) => { if (!event.repeat) set("mask_hidden", true); },

@@ -1,24 +1,16 @@
 /* The parameter panel: makes one control for each parameter from what the kernel says of it (`specs`), shows every edit at once,
  * and sends edits at most ten times a second while a slider is dragged.
  *
- * No parameter is declared here. The tables below say how some of them look; a parameter that they do not know gets the control of
- * its kind, under "More". The kernel checks what it is sent and answers with notes and problems, which stand under the control. */
+ * No parameter is declared here: kinds, bounds and groups come with the specs, and the tables below only say how some of them look.
+ * The kernel checks what it is sent and answers with notes and problems, which stand under the control. */
 
-/* [heading, the fields under it]; the first stands open, and what is in none of them comes under the last. */
-const GROUPS = [
-  ["", ["prompt", "negative_prompt", "scheduler", "steps", "denoise", "guidance_scale", "seed"]],
-  ["Mask and content", ["mask_blur", "masked_content", "padding", "soft"]],
-  ["Size and resize", ["size", "resize_mode"]],
-  ["More", []],
-];
 const ROWS = { prompt: 3, negative_prompt: 2 };
 /* Where a slider ends before its parameter does; the number beside it takes the rest. */
-const SLIDER_ENDS = { steps: 100, guidance_scale: 20 };
+const SLIDER_ENDS = { steps: [1, 100], guidance_scale: [0, 20], mask_grow: [-64, 64], image_index: [0, 15], soft_transition_contrast: [1, 16] };
 const MOST_POSITIONS = 100_000;
 const SIZES = [[128, 128], [256, 256], [512, 512], [512, 768], [768, 512], [768, 768], [1024, 1024]];
 const SEEDS = 2 ** 31;
 const PAUSE = 100;
-const NOT_YET = "not available yet";
 
 const SVG = (inner) => `<svg viewBox="0 0 20 20" aria-hidden="true">${inner}</svg>`;
 const ICONS = {
@@ -68,10 +60,7 @@ function text(spec, put) {
 }
 
 function choice(spec, put) {
-  const option = (value) => {
-    const there = !spec.available || spec.available.includes(value);
-    return element("option", { value, textContent: value, disabled: !there, title: there ? spec.choice_help?.[value] ?? "" : NOT_YET });
-  };
+  const option = (value) => element("option", { value, textContent: value, title: spec.choice_help?.[value] ?? "" });
   const select = element("select");
   for (const [heading, values] of spec.groups ?? [["", spec.choices]]) {
     const into = heading ? element("optgroup", { label: heading }) : select;
@@ -91,7 +80,8 @@ function numeric(spec, put) {
   const bounded = spec.low !== null && spec.high !== null && (spec.high - spec.low) / (spec.step || 1) <= MOST_POSITIONS;
   if (!bounded) return { control: [field], show: (value) => write(field, value) };
   field.setAttribute("aria-label", `${spec.label}, as a number`);
-  const slider = element("input", { type: "range", min: spec.low, max: SLIDER_ENDS[spec.name] ?? spec.high, step: spec.step ?? "any" });
+  const [min, max] = SLIDER_ENDS[spec.name] ?? [spec.low, spec.high];
+  const slider = element("input", { type: "range", min, max, step: spec.step ?? "any" });
   slider.addEventListener("input", () => put(Number(slider.value)));
   slider.addEventListener("change", () => put(Number(slider.value), true));
   const show = (value) => {
@@ -109,7 +99,7 @@ function optional(spec, put) {
   box.addEventListener("change", () => put(box.checked ? number(inputs.at(-1)) ?? clamp(32, spec.low ?? 0, spec.high ?? 32) : null, true));
   const show = (value) => {
     box.checked = value !== null;
-    for (const input of inputs) input.disabled = value === null || box.disabled;
+    for (const input of inputs) input.disabled = value === null;
     if (value !== null) inner.show(value);
     else if (number(inputs.at(-1)) === null) inputs[0].value = spec.low ?? 0;
   };
@@ -145,9 +135,10 @@ function size(spec, put, model) {
   return { control: [element("div", { className: "nb-sizes" }, tick, box)], labelled: sides[0], show, follows: "native_size" };
 }
 
+/** Something that is on or off. */
 function flag(spec, put) {
   const box = element("input", { type: "checkbox" });
-  box.addEventListener("change", () => put(box.checked || null, true));
+  box.addEventListener("change", () => put(box.checked, true));
   return { control: [box], show: (value) => { box.checked = Boolean(value); } };
 }
 
@@ -169,19 +160,13 @@ function seed(spec, put, model) {
   return { ...made, value: [element("span", { className: "nb-pair" }, dice, lock)], show, follows: "seed_locked" };
 }
 
-const CONTROLS = { text, choice, int: numeric, float: numeric, size, soft: flag };
+const CONTROLS = { text, choice, int: numeric, float: numeric, size, flag, settings: flag };
 const SPECIAL = { seed };
 
 function factory(spec) {
   if (SPECIAL[spec.name]) return SPECIAL[spec.name];
-  const made = CONTROLS[spec.kind] ?? flag;
+  const made = CONTROLS[spec.kind] ?? text;
   return spec.optional && made === numeric ? optional : made;
-}
-
-/** Whether this version can compute anything but the default. */
-function usable(spec) {
-  if (spec.available) return spec.available.length > 0;
-  return spec.kind in CONTROLS && spec.kind !== "soft";
 }
 
 /** Save at once if the last time is long enough ago, otherwise when it is. */
@@ -251,7 +236,6 @@ function render({ model, el }) {
   // --- the rows ---
 
   function row(spec) {
-    const there = usable(spec);
     const id = `${ids}-${spec.name}`;
     let last;
     const put = (value, done = false) => {
@@ -265,11 +249,12 @@ function render({ model, el }) {
     const label = element("label", { htmlFor: id, textContent: spec.label, title: spec.help });
     const says = element("div", { className: "nb-note", id: `${id}-note`, role: "status" });
     says.classList.toggle("nb-kept", Boolean(spec.noted));
-    const line = element("div", { className: "nb-row", "data-name": spec.name }, label);
+    const line = element("div", { className: spec.within ? "nb-row nb-within" : "nb-row", "data-name": spec.name }, label);
     line.append(element("div", { className: made.value ? "nb-control" : "nb-control nb-wide" }, ...made.control));
     if (made.value) line.append(element("div", { className: "nb-value" }, ...made.value));
     line.append(says);
-    for (const input of line.querySelectorAll("input, select, textarea")) {
+    const inputs = line.querySelectorAll("input, select, textarea, button");
+    for (const input of inputs) {
       input.title ||= spec.help;
       input.setAttribute("aria-describedby", says.id);
     }
@@ -280,35 +265,34 @@ function render({ model, el }) {
       if (now !== last) made.show(value);
       last = now;
       const problem = get("problems")[spec.name];
-      says.textContent = problem ?? (there ? get("notes")[spec.name] ?? "" : NOT_YET);
+      says.textContent = problem ?? get("notes")[spec.name] ?? "";
       line.classList.toggle("nb-wrong", Boolean(problem));
       main.setAttribute("aria-invalid", String(Boolean(problem)));
-      if (!there) for (const input of line.querySelectorAll("input, select, textarea, button")) input.disabled = true;
+      if (spec.within) {
+        const off = !get("values")[spec.within];
+        line.classList.toggle("nb-off", off);
+        for (const input of inputs) input.disabled = off;
+      }
     };
-    return { element: line, name: spec.name, look };
+    const changed = () => !same(get("values")[spec.name] ?? null, spec.kind === "settings" ? spec.default !== null : spec.default);
+    return { element: line, name: spec.name, look, changed };
   }
 
   let rows = [];
+  let groups = [];
   const body = element("div", { className: "nb-groups" });
 
+  /** One group under each heading, in the order in which the headings come; without a heading it stands open. */
   function build() {
     const open = new Set([...body.querySelectorAll("details[open]")].map((group) => group.dataset.heading));
-    const known = new Set(GROUPS.flatMap(([, names]) => names));
-    const specs = Object.fromEntries(get("specs").map((spec) => [spec.name, spec]));
-    const others = Object.keys(specs).filter((name) => !known.has(name));
-    rows = [];
-    body.replaceChildren();
-    for (const [heading, names] of GROUPS) {
-      const here = (heading === GROUPS.at(-1)[0] ? [...names, ...others] : names).filter((name) => specs[name]);
-      const made = here.map((name) => row(specs[name]));
-      rows.push(...made);
-      const inside = made.map((one) => one.element);
-      if (!heading) body.append(element("div", { className: "nb-group" }, ...inside));
-      else if (inside.length) {
-        const group = element("details", { open: open.has(heading), "data-heading": heading }, element("summary", { textContent: heading }), element("div", { className: "nb-group" }, ...inside));
-        body.append(group);
-      }
-    }
+    const specs = get("specs");
+    const headings = ["", ...new Set(specs.map(({ group }) => group).filter(Boolean))];
+    groups = headings.map((heading) => ({ heading, rows: specs.filter(({ group }) => group === heading).map(row), count: element("span", { className: "nb-count" }) }));
+    rows = groups.flatMap((group) => group.rows);
+    body.replaceChildren(...groups.map(({ heading, rows: here, count }) => {
+      const inside = element("div", { className: "nb-group" }, ...here.map((one) => one.element));
+      return heading ? element("details", { open: open.has(heading), "data-heading": heading }, element("summary", {}, heading, count), inside) : inside;
+    }));
     look();
   }
 
@@ -368,6 +352,10 @@ function render({ model, el }) {
   /** Show every value, note and problem where it is read. */
   function look() {
     for (const one of rows) one.look();
+    for (const group of groups) {
+      const changed = group.rows.filter((one) => one.changed()).length;
+      group.count.textContent = changed ? `${changed} changed` : "";
+    }
     preset.value = get("preset");
     summary.textContent = get("presets").find(({ name }) => name === get("preset"))?.summary ?? "";
     const shown = new Set(rows.map(({ name }) => name));

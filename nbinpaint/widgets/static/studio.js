@@ -7,7 +7,7 @@ function render({ model, el }) {
   /** Run something. Messages may overtake settings that wait for a busy kernel, so the settings go with them. */
   async function press(what) {
     const panel = await model.widget_manager?.get_model(get("panel")).catch(() => null);
-    model.send({ type: "press", what, axes: get("axes"), values: panel?.get("values") });
+    model.send({ type: "press", what, axes: get("axes"), images: get("images"), values: panel?.get("values") });
   }
 
   const button = (text, className, act) => {
@@ -43,6 +43,13 @@ function render({ model, el }) {
   // --- the bar below ---
 
   const inpaint = button("Inpaint", "nb-inpaint nb-first", () => press("inpaint"));
+  const images = element("input", { type: "number", className: "nb-images", min: 1, max: get("most_images"), step: 1, title: "Pictures of the seed, each from its own noise" });
+  images.addEventListener("keydown", (event) => event.stopPropagation());
+  images.addEventListener("change", () => {
+    images.value = clamp(Math.round(Number(images.value)) || 1, 1, get("most_images"));
+    model.set("images", Number(images.value));
+    model.save_changes();
+  });
   const inpaintNote = element("span", { className: "nb-quiet" });
   const compare = button("Compare", "nb-compare nb-first", () => press("compare"));
   const compareNote = element("span", { className: "nb-quiet" });
@@ -56,7 +63,7 @@ function render({ model, el }) {
   const goOn = button("Continue from here", "nb-continue", () => press("continue"));
   const message = element("p", { className: "nb-message", role: "status" });
   const below = element("div", { className: "nb-below" },
-    element("div", { className: "nb-run" }, inpaint, inpaintNote),
+    element("div", { className: "nb-run" }, inpaint, element("label", { className: "nb-quiet nb-count-of" }, "images", images), inpaintNote),
     element("div", { className: "nb-run" }, compare, axes, compareNote),
     element("div", { className: "nb-status" }, running, message),
     element("div", { className: "nb-run nb-past" }, element("label", {}, "History", history), goOn));
@@ -82,18 +89,26 @@ function render({ model, el }) {
     axes.replaceChildren();
     chosen.forEach((one, i) => {
       const field = element("select", { "aria-label": `Axis ${i + 1}` });
-      for (const { name, label } of known) {
+      const groups = new Map([["", field]]);
+      for (const { name, label, group, help } of known) {
+        const heading = group ?? "";
+        if (!groups.has(heading)) {
+          groups.set(heading, element("optgroup", { label: heading }));
+          field.append(groups.get(heading));
+        }
         const taken = chosen.some((other, j) => j !== i && other.name === name);
-        field.append(element("option", { value: name, textContent: label, disabled: taken }));
+        groups.get(heading).append(element("option", { value: name, textContent: label, disabled: taken, title: help ?? "" }));
       }
       field.value = one.name;
       field.addEventListener("change", () => {
         change(i, { name: field.value, text: "" });
         layAxes();
       });
-      const choices = known.find((f) => f.name === one.name)?.choices ?? [];
+      const about = known.find(({ name }) => name === one.name) ?? {};
+      const choices = about.choices ?? [];
+      field.title = about.help ?? "";
       const group = element("span", { className: "nb-axis" }, element("span", { className: "nb-quiet", textContent: DIRECTIONS[i] ?? "and" }), field);
-      group.append(choices.length ? checks(one, choices, (text) => change(i, { text })) : texts(one, (text) => change(i, { text })));
+      group.append(choices.length ? checks(one, choices, (text) => change(i, { text })) : texts(one, about, (text) => change(i, { text })));
       const remove = button("×", "nb-remove", () => {
         model.set("axes", get("axes").filter((_, j) => j !== i));
         model.save_changes();
@@ -114,9 +129,9 @@ function render({ model, el }) {
     }
   }
 
-  /** Values as text: a list, `0.3-0.9 [5]`, `0.3-0.9 (+0.2)`. */
-  function texts(one, take) {
-    const input = element("input", { type: "text", value: one.text, "aria-label": `Values of ${one.name}`, placeholder: "0.3-0.9 [5]", title: "A list, 0.3-0.9 [5], 0.3-0.9 (+0.2), or 1, 2, .., 10" });
+  /** Values as text, in the form that the example shows. */
+  function texts(one, { example, help }, take) {
+    const input = element("input", { type: "text", value: one.text, "aria-label": `Values of ${one.name}`, placeholder: example ?? "", title: help ?? "" });
     input.addEventListener("keydown", (event) => event.stopPropagation());
     input.addEventListener("change", () => take(input.value));
     return input;
@@ -136,6 +151,8 @@ function render({ model, el }) {
       });
       list.append(element("label", {}, box, choice));
     }
+    // A press on a label takes the focus from the list, which would close it before the click is through.
+    list.addEventListener("mousedown", (event) => event.preventDefault());
     const made = element("details", { className: "nb-choices" }, summary, list);
     made.addEventListener("focusout", (event) => {
       if (!made.contains(event.relatedTarget)) made.open = false;
@@ -147,6 +164,7 @@ function render({ model, el }) {
     title.textContent = get("title");
     if (document.activeElement !== engine) engine.value = get("model");
     if (!known.childElementCount) known.append(...get("models").map((value) => element("option", { value })));
+    if (document.activeElement !== images) images.value = get("images");
     const { inpaint: one, compare: many, problem } = get("notes");
     inpaintNote.textContent = one ?? "";
     compareNote.textContent = problem || many || "";
