@@ -192,7 +192,9 @@ def test_previews_undo_what_the_vae_makes_of_latents() -> None:
     mean, std = (torch.tensor(v).view(1, 4, 1, 1) for v in ([0.1, -0.2, 0.3, 0.0], [0.5, 1.5, 1.0, 2.0]))
     factor = plain.pipeline.vae.config.scaling_factor
     same = (latents / factor - mean) * factor / std
-    pictures = [np.asarray(Preview(m).picture(z), int) for m, z in ((plain, latents), (scaled, same))]
+    pictures = [
+        np.asarray(Preview(m).start({0: z}).pictures()[0](), int) for m, z in ((plain, latents), (scaled, same))
+    ]
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
 
 
