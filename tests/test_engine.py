@@ -415,3 +415,11 @@ def test_previews_come_to_look_like_the_result(monkeypatch: pytest.MonkeyPatch) 
         small = np.asarray(result.resize(previews[index].size, Image.Resampling.BOX), float)
         assert np.abs(np.asarray(previews[index], float) - small).mean() < 40
         assert np.corrcoef(np.asarray(previews[index]).ravel(), small.ravel())[0, 1] > 0.6
+
+
+def test_a_result_with_a_safety_checker_is_not_one_without(random_model: Path) -> None:
+    """Turning the checker off computes anew what it had withheld."""
+    checked = models.load_model(random_model, device="cpu")
+    free = models.load_model(random_model, device="cpu")
+    checked.pipeline.register_modules(safety_checker=torch.nn.Linear(1, 1))
+    assert checked.fingerprint != free.fingerprint

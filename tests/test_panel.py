@@ -57,7 +57,7 @@ class Picky(nb.FakeEngine):
         return super().plan(params)
 
     @staticmethod
-    def vocabulary_hint(prompt: str) -> str | None:
+    def prompt_hint(prompt: str) -> str | None:
         return "does not know: zebra" if "zebra" in prompt else None
 
 

@@ -202,4 +202,4 @@ def test_a_pipeline_of_no_known_family_is_refused_with_what_runs_it() -> None:
     pipeline = sdxl()
     pipeline.unet.register_to_config(addition_embed_type="image")
     with pytest.raises(nb.ModelError, match=r"SD 1\.x.*SDXL.*PipelineEngine"):
-        engine_of(pipeline).fingerprint  # noqa: B018
+        engine_of(pipeline).model.family  # noqa: B018

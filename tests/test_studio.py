@@ -15,6 +15,7 @@ from PIL import Image
 
 import nbinpaint as nb
 from nbinpaint.pace import Pace
+from nbinpaint.prompts import PROMPT_AXES
 from nbinpaint.region import region_of, window_of
 from nbinpaint.sweep import Source
 
@@ -202,13 +203,28 @@ def test_several_images_of_a_seed_are_a_strip(studio: nb.Studio) -> None:
         studio.desk.images = 17
 
 
+def test_prompt_tools_are_axes_whose_headers_say_what_differs(studio: nb.Studio) -> None:
+    studio.params = studio.params.replace(prompt="a red apple on the grass, in the evening sun")
+    studio.desk.axes = [{"name": "prompt_replace", "text": "red, green, yellow"}]
+    assert studio.desk.notes["compare"].startswith("3 grid cells")
+    studio.compare()
+    study = studio.wait(60)
+    assert [r.params.prompt.split()[1] for r in study] == ["red", "green", "yellow"]
+    sent: list[Any] = []
+    studio.grid.send = lambda content, buffers=None: sent.append(content)  # type: ignore[method-assign]
+    studio.grid._send_study()
+    assert sent[0]["axes"][0]["values"] == ["red", "green", "yellow"]
+    studio.desk.axes = [{"name": "prompt_replace", "text": "pear, plum"}]
+    assert "'pear'" in studio.desk.notes["problem"]
+
+
 def test_every_parameter_can_be_an_axis_and_says_how_it_is_written(studio: nb.Studio) -> None:
     from nbinpaint.axes import axis_values
 
     fields = {field["name"]: field for field in studio.desk.fields}
-    assert list(fields) == list(nb.Params.specs())
-    for name, field in fields.items():
-        spec = nb.Params.specs()[name]
+    assert list(fields) == [*nb.Params.specs(), *PROMPT_AXES]
+    for name, spec in nb.Params.specs().items():
+        field = fields[name]
         assert field["group"] == spec.group
         text = ", ".join(field["choices"]) or field["example"]
         assert len(axis_values(spec, text)) > 1, name
@@ -276,7 +292,10 @@ def test_what_the_recipe_makes_of_the_mask_is_said(studio: nb.Studio) -> None:
     assert studio.canvas.remark == "The recipe shrinks the mask by 3 px."
     studio.params = studio.params.replace(mask_grow=0)
     studio.canvas.rectangle(0, 0, 5, 5, strength=0.4)
-    assert studio.canvas.remark == "Without Differential, grey from 50 % on is repainted whole, and less is kept."
+    assert (
+        studio.canvas.remark
+        == "Without Differential or Soft inpainting, grey from 50 % on is repainted whole, and less is kept."
+    )
     studio.params = studio.params.replace(differential=True)
     assert studio.canvas.remark == "Each pixel has its own share of the denoise."
     studio.canvas.undo()
@@ -290,7 +309,7 @@ def test_withheld_results_are_counted(photo: Image.Image, mask: Any) -> None:
     studio.compare(seed=[1, 2, 3])
     studio.wait(20)
     assert studio.desk.message.endswith("s. 2 withheld by the safety checker.")
-    assert any(text.endswith("3 of 3 grid cells, 2 withheld") for text in told)
+    assert any(text.endswith("3 of 3 grid cells, 2 withheld by the safety checker") for text in told)
 
 
 def test_the_safety_checker_is_turned_off_only_when_asked(

@@ -18,7 +18,7 @@ from ..errors import ModelError
 if TYPE_CHECKING:
     from .models import Model
 
-__all__ = ["FAMILIES", "Family", "decoding_vae", "encoding_vae", "family_of", "unscaled", "widened"]
+__all__ = ["FAMILIES", "SETTINGS", "Family", "decoding_vae", "encoding_vae", "family_of", "unscaled", "widened"]
 
 
 @dataclass(frozen=True)
@@ -27,35 +27,27 @@ class Family:
 
     Attributes:
         name: What people call it.
-        networks: The networks that a picture follows from, by their names in the pipeline.
         pooled: Whether the network also takes a summary of the prompt and is told the picture's size.
         upcasts: Whether the pipeline heeds the VAE's `force_upcast`.
         normalises: Whether the pipeline heeds the VAE's `latents_mean` and `latents_std`.
-        settings: Settings of the pipeline's own that a picture follows from.
     """
 
     name: str
-    networks: tuple[str, ...]
     pooled: bool = False
     upcasts: bool = False
     normalises: bool = False
-    settings: tuple[str, ...] = ()
 
 
 FAMILIES: Mapping[str | None, Family] = MappingProxyType(
     {
-        None: Family("SD 1.x, 2.x", ("unet", "vae", "text_encoder")),
-        "text_time": Family(
-            "SDXL",
-            ("unet", "vae", "text_encoder", "text_encoder_2"),
-            pooled=True,
-            upcasts=True,
-            normalises=True,
-            settings=("force_zeros_for_empty_prompt", "requires_aesthetics_score"),
-        ),
+        None: Family("SD 1.x, 2.x"),
+        "text_time": Family("SDXL", pooled=True, upcasts=True, normalises=True),
     }
 )
 """By the UNet's `addition_embed_type`."""
+
+SETTINGS = ("force_zeros_for_empty_prompt", "requires_aesthetics_score")
+"""Settings of a pipeline's own that a picture follows from, in the families that have them."""
 
 
 def family_of(pipeline: Any) -> Family:

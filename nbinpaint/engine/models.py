@@ -20,7 +20,7 @@ from .calm import LoadingBar, calm
 from .checkpoints import FileModel, find_file
 from .classes import BATCHED, keeps_vae_exact
 from .devices import find_dtype, is_out_of_memory, out_of_memory, warn_slow
-from .families import Family, family_of, widened
+from .families import SETTINGS, Family, family_of, widened
 from .fingerprint import fingerprint
 from .folders import find_folder, without_checker
 from .places import EMBEDDED, Place
@@ -102,9 +102,15 @@ class Model:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names the weights and the number format, by shapes and a sample of each tensor's values."""
-        settings = {name: self.pipeline.config.get(name) for name in self.family.settings}
-        return fingerprint(self.pipeline, self.family.networks, str(self.dtype), settings)
+        """Names the weights and the number format, by shapes and a sample of each tensor's values.
+
+        Whether a safety checker is there counts too: what it withholds is another result than what is there without it.
+        """
+        parts = self.pipeline.components
+        networks = sorted(name for name, part in parts.items() if isinstance(part, torch.nn.Module))
+        settings = {name: self.pipeline.config.get(name) for name in SETTINGS}
+        settings["checked"] = parts.get("safety_checker") is not None
+        return fingerprint(self.pipeline, [n for n in networks if n != "safety_checker"], str(self.dtype), settings)
 
 
 def load_model(

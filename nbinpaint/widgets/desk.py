@@ -8,6 +8,7 @@ import anywidget
 import traitlets
 
 from ..params import Params
+from ..prompts import PROMPT_AXES
 from ..schedulers import SCHEDULERS
 from ..spec import ParamSpec
 from .page import script, style
@@ -66,12 +67,13 @@ class Desk(anywidget.AnyWidget):
 
 
 def axis_fields() -> list[dict[str, Any]]:
-    """Return what can be an axis: every parameter.
+    """Return what can be an axis: every parameter, and tools that make prompts of the one in the recipe.
 
     Each is {name, label, group, help, choices, example}. Choices are ticked; where there are none, values are written,
     and `example` shows how.
     """
-    return [
+    specs = Params.specs()
+    fields = [
         {
             "name": name,
             "label": spec.label,
@@ -80,8 +82,15 @@ def axis_fields() -> list[dict[str, Any]]:
             "choices": list(spec.choices) or list(_SWITCHES.get(spec.kind, ())),
             "example": _example(spec),
         }
-        for name, spec in Params.specs().items()
+        for name, spec in specs.items()
     ]
+    tools = [
+        {"name": name, "label": f"{specs[field].label}, {what}", "group": "Prompt tools", "help": help_, "choices": [],
+         "example": example}
+        for name, (field, _) in PROMPT_AXES.items()
+        for what, help_, example in [_TOOLS[name.removeprefix(f"{field}_")]]
+    ]  # fmt: skip
+    return fields + tools
 
 
 def _example(spec: ParamSpec) -> str:
@@ -95,6 +104,10 @@ def _example(spec: ParamSpec) -> str:
     return written
 
 
+_TOOLS = {
+    "replace": ("words replaced", "The first text stands in the prompt and is replaced by each.", "apple, pear, plum"),
+    "order": ("order of parts", "Parts of the prompt, 2 to 6, put into every order.", "red, shiny, round"),
+}
 _EXAMPLES = {"text": "an apple, a pear", "int": "1-5", "float": "1-5 [5]", "size": "96, 128x96"}
 _SWITCHES = {"flag": ("off", "on"), "settings": ("off", "on")}
 _FORMS = {

@@ -163,10 +163,7 @@ class ComparisonGrid(Still, anywidget.AnyWidget):
             return
         specs = Params.specs()
         wide = {name: values for name, values in study.axes.items() if len(values) > 1}
-        axes = [
-            {"name": name, "label": specs[name].label, "values": [specs[name].format(v) for v in values]}
-            for name, values in wide.items()
-        ]
+        axes = [{"name": name, "label": specs[name].label, "values": list(study.sweep.labels[name])} for name in wide]
         sizes = [plan.params.size or (1, 1) for plan in study.plans]
         places = {name: {_key(value): i for i, value in enumerate(values)} for name, values in wide.items()}
         cells = [

@@ -40,8 +40,15 @@ def _size(params: Params, plan: Plan | None, engine: Engine | None) -> str:
 
 
 def _prompt(params: Params, plan: Plan | None, engine: Engine | None) -> str:
-    hint = getattr(engine, "vocabulary_hint", None)
+    hint = getattr(engine, "prompt_hint", None)
     return (hint(params.prompt) or "") if hint else ""
+
+
+def _negative(params: Params, plan: Plan | None, engine: Engine | None) -> str:
+    if not params.guided:
+        return "no effect: guidance is off"
+    hint = getattr(engine, "cut_hint", None)
+    return (hint(params.negative_prompt) or "") if hint else ""
 
 
 def _conditioning(params: Params, plan: Plan | None, engine: Engine | None) -> str:
@@ -67,7 +74,7 @@ def _image(params: Params, plan: Plan | None, engine: Engine | None) -> str:
 
 NOTES: Mapping[str, Callable[[Params, Plan | None, Engine | None], str]] = {
     "prompt": _prompt,
-    "negative_prompt": lambda params, plan, engine: "" if params.guided else "no effect: guidance is off",
+    "negative_prompt": _negative,
     "scheduler": lambda params, plan, engine: SCHEDULER_TABLE[params.scheduler].summary,
     "denoise": _steps,
     "masked_content": lambda params, plan, engine: "no effect at denoise 1" if params.denoise == 1 else "",

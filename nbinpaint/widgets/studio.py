@@ -13,23 +13,22 @@ import ipywidgets
 import traitlets
 from PIL import Image
 
-from ..axes import axis_values
 from ..engine.base import Engine, Event, Finished, Plan
 from ..errors import InvalidMask, NbInpaintError
 from ..image import load_image
 from ..job import Job, Progress
 from ..pace import Pace
-from ..params import Params, check_names
+from ..params import Params
 from ..pictures import sample, samples
 from ..region import window_of
 from ..study import Study
-from ..sweep import Sweep
+from ..sweep import Sweep, resolve_axes
 from .canvas import MaskCanvas
 from .desk import AXES, Desk, axis_fields
 from .grid import ComparisonGrid
 from .panel import ParameterPanel
 from .still import Still
-from .words import expects, label, outcome, remarks, withheld
+from .words import expects, label, outcome, remarks
 
 __all__ = ["Studio"]
 
@@ -215,8 +214,7 @@ class Studio(Still, ipywidgets.GridBox):
         if isinstance(event, Finished) or time.monotonic() - self._told > BREATH:
             self._told = time.monotonic()
             share = progress.steps_done / progress.steps if progress.steps else 1.0
-            text = ", ".join(filter(None, [str(progress), withheld(self.studies[-1])]))
-            self.desk.progress = {"share": share, "text": text}
+            self.desk.progress = {"share": share, "text": str(progress)}
 
     def _ended(self, study: Study, plans: Sequence[Plan], seconds: float) -> None:
         """Say how it went; on the job's thread."""
@@ -373,13 +371,3 @@ _MESSAGES: Mapping[str, Callable[[Studio, Mapping[str, Any]], None]] = {
     "open": Studio._open,
     "model": Studio._model,
 }
-
-
-def resolve_axes(params: Params, axes: Mapping[str, Any]) -> Mapping[str, tuple[Any, ...]]:
-    """Return each axis's values.
-
-    Raises:
-        InvalidParams: An axis is no parameter, or a value is not allowed.
-    """
-    check_names(axes)
-    return {name: axis_values(Params.specs()[name], values) for name, values in axes.items()}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from ..params import Params
 from ..study import Study
 
-__all__ = ["duration", "expects", "label", "outcome", "remarks", "withheld"]
+__all__ = ["duration", "expects", "label", "outcome", "remarks"]
 
 
 def expects(count: int, called: str, seconds: float | None, price_per_hour: float = 0.0) -> str:
@@ -31,8 +31,8 @@ def outcome(study: Study, seconds: float, cancelled: bool) -> str:
         told = f"Cancelled: {len(study.results)} of {whole} are done."
     else:
         told = f"{len(study.results)} of {whole} in {seconds:.1f} s."
-    held = withheld(study)
-    return f"{told} {held} by the safety checker." if held else told
+    held = len(study.withheld)
+    return f"{told} {held} withheld by the safety checker." if held else told
 
 
 def remarks(params: Params, grey: bool, frame: Sequence[int]) -> Iterator[str]:
@@ -49,8 +49,10 @@ def remarks(params: Params, grey: bool, frame: Sequence[int]) -> Iterator[str]:
         done.append(f"{verb} {what} by {abs(params.mask_grow)} px")
     if done:
         yield f"The recipe {' and '.join(done)}."
-    if grey and not params.differential:
-        yield "Without Differential, grey from 50 % on is repainted whole, and less is kept."
+    if grey and params.soft:
+        yield "Grey keeps more of the source."
+    elif grey and not params.differential:
+        yield "Without Differential or Soft inpainting, grey from 50 % on is repainted whole, and less is kept."
     if params.differential:
         yield (
             "Each pixel has its own share of the denoise."
@@ -59,12 +61,6 @@ def remarks(params: Params, grey: bool, frame: Sequence[int]) -> Iterator[str]:
         )
     if frame:
         yield f"Worked on: {frame[2] - frame[0]} x {frame[3] - frame[1]} px."
-
-
-def withheld(study: Study) -> str:
-    """Count the results that the safety checker withholds: `2 withheld`; empty where there are none."""
-    count = sum(result.flagged for result in study.results.values())
-    return f"{count} withheld" if count else ""
 
 
 def label(study: Study) -> str:
