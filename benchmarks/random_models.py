@@ -66,5 +66,5 @@ def sd15_random(folder: Path) -> Path:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.to(torch.float16).save_pretrained(folder)
+    pipeline.save_pretrained(folder)
     return folder

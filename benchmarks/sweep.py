@@ -272,7 +272,7 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
-        name = str(sd15_random(Path(folder))) if args.model == "sd15-random" else args.model
+        name = str(sd15_random(Path(folder) / "sd15-random")) if args.model == "sd15-random" else args.model
         model = load_model(name, device=args.device, dtype=args.dtype)
     engine = DiffusionEngine(model, args.rows, compile=args.compile, graphs=args.graphs)
     scene = nb.sample("meadow")

@@ -140,6 +140,7 @@ class Batch:
         """Hand those that came to their end to the decoder, and out whatever it has made."""
         for place, trajectory in list(self._open.items()):
             if not trajectory.left:
+                self._seats.drop(place)
                 self._decoder.add(trajectory, trajectory.latents)
                 del self._open[place]
         for trajectory, made, seconds in self._decoder.pictures(last):
