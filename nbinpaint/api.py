@@ -126,7 +126,7 @@ def inpaint(
     Args:
         image: Whatever `load_image` takes.
         mask: Whatever `load_mask` takes; as large as the image, white (255) = repaint.
-        params: The recipe.
+        params: The recipe; the engine's own where None and it has one, which other families than Stable Diffusion do.
         engine: What `load_engine` returned; the embedded model where None.
         **changes: Fields of `Params` that differ from `params`.
 
@@ -137,7 +137,8 @@ def inpaint(
         NbInpaintError: It failed while it ran; the message says why.
     """
     engine = _engine(engine)
-    sweep = Sweep(image, mask, (params or Params()).replace(**changes))
+    own: Callable[[], Params] = getattr(engine, "default_params", Params)
+    sweep = Sweep(image, mask, (params or own()).replace(**changes))
     study = Study(sweep, engine)
     _hint(engine, sweep)
     execute(study, engine, Cancel())

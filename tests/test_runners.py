@@ -33,8 +33,9 @@ def test_other_models_run_through_their_own_pipeline(sd3_folder: Path) -> None:
     engine = nb.load_engine(sd3_folder, device="cpu", progress=False)
     assert isinstance(engine, nb.PipelineEngine)
     assert engine.name == "tiny-sd3"
-    params = engine.default_params(prompt="a cat", steps=2, size=32)
-    result = nb.inpaint(smooth_image(32, 32), box_mask(32, 32, (8, 8, 24, 24)), params, engine=engine)
+    image, mask = smooth_image(32, 32), box_mask(32, 32, (8, 8, 24, 24))
+    result = nb.inpaint(image, mask, engine=engine, prompt="a cat", steps=2, size=32)
+    assert result.params == engine.default_params(prompt="a cat", steps=2, size=32)
     assert result.steps_run == 2
     assert np.asarray(result.raw).std() > 0
 

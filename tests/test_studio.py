@@ -203,6 +203,31 @@ def test_several_images_of_a_seed_are_a_strip(studio: nb.Studio) -> None:
         studio.desk.images = 17
 
 
+class Flowing(nb.FakeEngine):
+    """An engine of another family."""
+
+    schedulers = ("FlowMatchEuler", "FlowMatchHeun")
+
+    @staticmethod
+    def default_params() -> nb.Params:
+        return nb.Params(scheduler="FlowMatchEuler", steps=28, guidance_scale=5)
+
+
+def test_another_family_brings_its_own_schedulers(studio: nb.Studio) -> None:
+    studio.params = studio.params.replace(scheduler="DDIM", prompt="a red apple", seed=3)
+    studio.engine = Flowing()
+    assert studio.params == studio.params.replace(
+        scheduler="FlowMatchEuler", steps=28, guidance_scale=5, prompt="a red apple", seed=3
+    )
+    offered = next(spec for spec in studio.panel.specs if spec["name"] == "scheduler")["groups"]
+    assert [names for _, names in offered] == [["FlowMatchEuler", "FlowMatchHeun"]]
+    assert next(f for f in studio.desk.fields if f["name"] == "scheduler")["choices"] == list(Flowing.schedulers)
+    studio.engine = nb.FakeEngine()
+    offered = next(spec for spec in studio.panel.specs if spec["name"] == "scheduler")["groups"]
+    assert [name for _, names in offered for name in names] == list(nb.ALL_SCHEDULERS)
+    assert studio.params.scheduler == "DPMSolverMultistep"
+
+
 def test_prompt_tools_are_axes_whose_headers_say_what_differs(studio: nb.Studio) -> None:
     studio.params = studio.params.replace(prompt="a red apple on the grass, in the evening sun")
     studio.desk.axes = [{"name": "prompt_replace", "text": "red, green, yellow"}]

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..params import Params
 from ..result import Failure, Result
+from ..schedulers import ALL_SCHEDULERS
 from ..sweep import GridCell
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Cancel", "Engine", "Event", "Failed", "Finished", "Plan", "Started", "Stepped"]
+__all__ = ["Cancel", "Engine", "Event", "Failed", "Finished", "Plan", "Started", "Stepped", "schedulers_of"]
 
 
 @dataclass(frozen=True)
@@ -124,3 +125,9 @@ class Engine(Protocol):
         Every cell ends in one `Finished` or `Failed`, except those still open when `cancel` is set.
         """
         ...
+
+
+def schedulers_of(engine: Engine | None) -> tuple[str, ...]:
+    """Return the schedulers that an engine says it can run; where it says nothing, all but those for flow matching."""
+    told: tuple[str, ...] = getattr(engine, "schedulers", ALL_SCHEDULERS)
+    return told

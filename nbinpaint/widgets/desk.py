@@ -7,6 +7,7 @@ from typing import Any
 import anywidget
 import traitlets
 
+from ..engine.base import Engine, schedulers_of
 from ..params import Params
 from ..prompts import PROMPT_AXES
 from ..schedulers import SCHEDULERS
@@ -66,20 +67,22 @@ class Desk(anywidget.AnyWidget):
     panel = traitlets.Unicode("").tag(sync=True)
 
 
-def axis_fields() -> list[dict[str, Any]]:
+def axis_fields(engine: Engine | None = None) -> list[dict[str, Any]]:
     """Return what can be an axis: every parameter, and tools that make prompts of the one in the recipe.
 
     Each is {name, label, group, help, choices, example}. Choices are ticked; where there are none, values are written,
     and `example` shows how.
     """
     specs = Params.specs()
+    choices = {name: list(spec.choices) or list(_SWITCHES.get(spec.kind, ())) for name, spec in specs.items()}
+    choices["scheduler"] = list(schedulers_of(engine))
     fields = [
         {
             "name": name,
             "label": spec.label,
             "group": spec.group,
             "help": f"{spec.help} {_FORMS[spec.kind]}",
-            "choices": list(spec.choices) or list(_SWITCHES.get(spec.kind, ())),
+            "choices": choices[name],
             "example": _example(spec),
         }
         for name, spec in specs.items()

@@ -17,11 +17,11 @@ from typing import Any
 import anywidget
 import traitlets
 
-from ..engine.base import Engine, Plan
+from ..engine.base import Engine, Plan, schedulers_of
 from ..errors import InvalidParams, NbInpaintError
 from ..metadata import read_params
 from ..params import Params, ParamSpec
-from ..schedulers import ALL_SCHEDULERS, SCHEDULER_TABLE, SCHEDULERS
+from ..schedulers import SCHEDULER_TABLE, SCHEDULERS
 from .notes import KEPT, notes
 from .page import script, style
 from .presets import PRESETS
@@ -125,6 +125,7 @@ class ParameterPanel(anywidget.AnyWidget):
 
     @traitlets.observe("engine")
     def _engine_changed(self, change: Any) -> None:
+        self.specs = spec_dicts(Params.specs(), change.new)
         if isinstance(self.params, Params):  # while the panel is made, the recipe may come second
             self._show()
 
@@ -231,30 +232,33 @@ def _rests(name: str, values: Mapping[str, Any]) -> bool:
 
 # --- plain values for the page ---
 
-_CHOICE_GROUPS = {
-    "scheduler": [
-        ["Compared by default", list(SCHEDULERS)],
-        ["More", [name for name in ALL_SCHEDULERS if name not in SCHEDULERS]],
-    ],
-}
 _CHOICE_HELP = {"scheduler": {name: info.summary for name, info in SCHEDULER_TABLE.items()}}
 
 
-def spec_dicts(specs: Mapping[str, ParamSpec]) -> list[dict[str, Any]]:
+def spec_dicts(specs: Mapping[str, ParamSpec], engine: Engine | None = None) -> list[dict[str, Any]]:
     """Return specs as plain JSON values, each with what the page needs besides.
 
     `groups` holds the choices under headings, `choice_help` a tooltip for each, and `noted` says whether the line of
     its note is there before the note is.
     """
+    groups = {"scheduler": _scheduler_groups(engine)}
     return [
         _plain({f.name: getattr(spec, f.name) for f in dataclasses.fields(spec) if f.name != "settings"})
         | {
-            "groups": _CHOICE_GROUPS.get(name, [["", list(spec.choices)]]),
+            "groups": groups.get(name, [["", list(spec.choices)]]),
             "choice_help": _CHOICE_HELP.get(name, {}),
             "noted": name in KEPT,
         }
         for name, spec in specs.items()
     ]
+
+
+def _scheduler_groups(engine: Engine | None) -> list[list[Any]]:
+    """The schedulers that the engine can run, those that are compared by default first."""
+    there = schedulers_of(engine)
+    groups = [["Compared by default", [n for n in there if n in SCHEDULERS]]]
+    groups.append(["More" if groups[0][1] else "", [n for n in there if n not in SCHEDULERS]])
+    return [group for group in groups if group[1]]
 
 
 def _plain(value: Any) -> Any:

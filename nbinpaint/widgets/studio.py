@@ -13,7 +13,7 @@ import ipywidgets
 import traitlets
 from PIL import Image
 
-from ..engine.base import Engine, Event, Finished, Plan
+from ..engine.base import Engine, Event, Finished, Plan, schedulers_of
 from ..errors import InvalidMask, NbInpaintError
 from ..image import load_image
 from ..job import Job, Progress
@@ -118,7 +118,17 @@ class Studio(Still, ipywidgets.GridBox):
     @traitlets.observe("engine")
     def _new_engine(self, change: Any) -> None:
         self.panel.engine = change.new
+        self.desk.fields = axis_fields(change.new)
+        if change.new is not None and self.params.scheduler not in schedulers_of(change.new):
+            self._suit(change.new)
         self.desk.model = change.new.name if change.new is not None else ""
+
+    def _suit(self, engine: Engine) -> None:
+        """Take what depends on the kind of model from the engine: its own scheduler, steps and guidance."""
+        own = getattr(engine, "default_params", Params)()
+        if own.scheduler in schedulers_of(engine):
+            names = ("scheduler", "steps", "guidance_scale")
+            self.params = self.params.replace(**{name: own.get(name) for name in names})
 
     def _load(self, model: str) -> None:
         """Load a model in the background; painting and setting go on meanwhile."""
