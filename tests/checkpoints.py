@@ -10,18 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import (
-    AutoencoderKL,
-    EulerDiscreteScheduler,
-    FlowMatchEulerDiscreteScheduler,
-    SD3Transformer2DModel,
-    StableDiffusion3Pipeline,
-    StableDiffusionXLInpaintPipeline,
-    UNet2DConditionModel,
-)
-from models import SCHEDULER, random_pipeline, tokenizer
 from safetensors.torch import save_file
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 State = Mapping[str, torch.Tensor]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -139,86 +128,6 @@ def single_file(pipeline: Any, file: Path) -> Path:
     else:
         save_file(state, file)
     return file
-
-
-def random_xl_pipeline(unet_channels: int = 9) -> StableDiffusionXLInpaintPipeline:
-    """A pipeline of SDXL's architecture, as small as that of `random_pipeline`; both have VAEs alike."""
-    small = random_pipeline(unet_channels)
-    torch.manual_seed(100 + unet_channels)
-    tokens = tokenizer()
-    text = {
-        "vocab_size": len(tokens),
-        "intermediate_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "max_position_embeddings": 12,
-        "bos_token_id": tokens.bos_token_id,
-        "eos_token_id": tokens.eos_token_id,
-        "pad_token_id": tokens.pad_token_id,
-    }
-    unet = UNet2DConditionModel(
-        sample_size=16,
-        in_channels=unet_channels,
-        out_channels=4,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=16 + 24,
-        attention_head_dim=2,
-        norm_num_groups=8,
-        use_linear_projection=True,
-        addition_embed_type="text_time",
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=24 + 6 * 8,
-    )
-    return StableDiffusionXLInpaintPipeline(
-        vae=small.vae,
-        text_encoder=CLIPTextModel(CLIPTextConfig(hidden_size=16, projection_dim=16, **text)).eval(),
-        text_encoder_2=CLIPTextModelWithProjection(CLIPTextConfig(hidden_size=24, projection_dim=24, **text)).eval(),
-        tokenizer=tokens,
-        tokenizer_2=tokenizer(),
-        unet=unet.eval(),
-        scheduler=EulerDiscreteScheduler.from_config(SCHEDULER),
-        requires_aesthetics_score=False,
-    )
-
-
-def random_sd3_pipeline() -> StableDiffusion3Pipeline:
-    """A text-to-image pipeline with a transformer, as small as the others; it has no T5 encoder."""
-    small = random_xl_pipeline()
-    torch.manual_seed(3)
-    vae = AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
-        norm_num_groups=4,
-        shift_factor=0.06,
-        scaling_factor=1.5,
-    )
-    text = small.text_encoder_2.config
-    return StableDiffusion3Pipeline(
-        transformer=SD3Transformer2DModel(
-            sample_size=16,
-            in_channels=4,
-            out_channels=4,
-            num_layers=1,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=48,
-            caption_projection_dim=16,
-            pooled_projection_dim=48,
-        ),
-        scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=vae.eval(),
-        text_encoder=CLIPTextModelWithProjection(text).eval(),
-        tokenizer=small.tokenizer,
-        text_encoder_2=CLIPTextModelWithProjection(text).eval(),
-        tokenizer_2=small.tokenizer_2,
-        text_encoder_3=None,
-        tokenizer_3=None,
-    )
 
 
 def cache_repo(cache: Path, repo: str, folder: Path, files: Iterable[str] | None = None) -> Path:

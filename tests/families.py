@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     AutoencoderKLQwenImage,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -21,9 +20,8 @@ from diffusers import (
     ZImageInpaintPipeline,
     ZImageTransformer2DModel,
 )
-from models import SCHEDULER, tokenizer
+from models import SCHEDULER, clip_config, tokenizer, vae
 from transformers import (
-    CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
     Qwen2_5_VLConfig,
@@ -33,34 +31,6 @@ from transformers import (
     T5Config,
     T5EncoderModel,
 )
-
-
-def clip_config(tokens: Any, hidden: int = 16, layers: int = 3, **others: Any) -> CLIPTextConfig:
-    return CLIPTextConfig(
-        vocab_size=len(tokens),
-        hidden_size=hidden,
-        intermediate_size=2 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        max_position_embeddings=12,
-        bos_token_id=tokens.bos_token_id,
-        eos_token_id=tokens.eos_token_id,
-        pad_token_id=tokens.pad_token_id,
-        **others,
-    )
-
-
-def vae(channels: int = 4, **others: Any) -> AutoencoderKL:
-    """Factor 2."""
-    return AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=channels,
-        norm_num_groups=4,
-        sample_size=32,
-        **others,
-    )
 
 
 def sdxl(unet_channels: int = 9, scored: bool = False, zeros: bool = True, **of_vae: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
@@ -27,6 +28,34 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer(vocab={t: i for i, t in enumerate(tokens)}, merges=[], model_max_length=12)
 
 
+def clip_config(tokens: Any, hidden: int = 16, layers: int = 3, **others: Any) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=len(tokens),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        max_position_embeddings=12,
+        bos_token_id=tokens.bos_token_id,
+        eos_token_id=tokens.eos_token_id,
+        pad_token_id=tokens.pad_token_id,
+        **others,
+    )
+
+
+def vae(channels: int = 4, **others: Any) -> AutoencoderKL:
+    """Factor 2."""
+    return AutoencoderKL(
+        block_out_channels=(8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=channels,
+        norm_num_groups=4,
+        sample_size=32,
+        **others,
+    )
+
+
 def random_pipeline(
     unet_channels: int = 9, prediction: str = "epsilon", text_layers: int = 1
 ) -> StableDiffusionInpaintPipeline:
@@ -45,31 +74,10 @@ def random_pipeline(
         attention_head_dim=2,
         norm_num_groups=8,
     )
-    vae = AutoencoderKL(
-        block_out_channels=(8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=32,
-    )
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokens),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=text_layers,
-            num_attention_heads=2,
-            max_position_embeddings=12,
-            bos_token_id=tokens.bos_token_id,
-            eos_token_id=tokens.eos_token_id,
-            pad_token_id=tokens.pad_token_id,
-        )
-    )
     scheduler = DDIMScheduler.from_config(SCHEDULER | {"prediction_type": prediction})
     return StableDiffusionInpaintPipeline(
-        vae=vae.eval(),
-        text_encoder=text.eval(),
+        vae=vae().eval(),
+        text_encoder=CLIPTextModel(clip_config(tokens, layers=text_layers)).eval(),
         tokenizer=tokens,
         unet=unet.eval(),
         scheduler=scheduler,

@@ -25,7 +25,7 @@ from .fingerprint import fingerprint
 from .folders import find_folder, without_checker
 from .places import EMBEDDED, Place
 from .reasons import explain
-from .request import LoraNames, Request
+from .request import Request
 
 __all__ = ["EMBEDDED", "Model", "load", "load_model"]
 
@@ -113,49 +113,19 @@ class Model:
         return fingerprint(self.pipeline, [n for n in networks if n != "safety_checker"], str(self.dtype), settings)
 
 
-def load_model(
-    name: str | Path = "embedded",
-    *,
-    device: str | torch.device | None = None,
-    dtype: str | torch.dtype | None = None,
-    safety_checker: bool = True,
-    variant: str | None = None,
-    vae: str | Path | None = None,
-    lora: LoraNames = None,
-    config: str | Path | None = None,
-    progress: bool = False,
-) -> Model:
+def load_model(name: str | Path = "embedded", *, progress: bool = False, **options: Any) -> Model:
     """Load an inpainting model.
 
     Args:
-        name: "embedded", a hub id, a diffusers folder, or a `.safetensors` file (of this machine, or as
-            owner/name/file on the hub).
-        device: "cuda", "mps", "cpu", ...; the best one there where None.
-        dtype: "float16", "bfloat16", "float32" or "float64"; half precision on accelerators, float32 on CPUs where
-            None.
-        safety_checker: False leaves out the checker of a model that has one.
-        variant: A variant of the weights such as "fp16"; where None, the one that suits `dtype`.
-        vae: Another VAE: a folder, a hub id or a single file.
-        lora: LoRAs to add for good: a name, several, or names with weights.
-        config: For single files: the folder or hub id of a model of the same kind, whose configuration is taken.
+        name: "embedded", a hub id, a diffusers folder, or a single file.
         progress: Show bars.
+        **options: `device`, `dtype`, `safety_checker`, `variant`, `vae`, `lora`, `config`, as `nbinpaint.load_engine`
+            takes them.
 
     Raises:
         ModelError: The model is not there, cannot be used, or does not fit; the message says what to do.
     """
-    return load(
-        Request.of(
-            name,
-            device=device,
-            dtype=dtype,
-            safety_checker=safety_checker,
-            variant=variant,
-            vae=vae,
-            lora=lora,
-            config=config,
-        ),
-        progress,
-    )
+    return load(Request.of(name, **options), progress)
 
 
 def load(request: Request, progress: bool = False) -> Model:

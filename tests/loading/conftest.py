@@ -7,11 +7,9 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import families
 import pytest
 import torch
-from checkpoints import (
-    random_xl_pipeline,
-)
 from hub import Hub, running_hub
 from huggingface_hub import constants
 from models import random_pipeline
@@ -80,7 +78,7 @@ def both(plain: Path, half: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of SDXL's kind."""
     folder = tmp_path_factory.mktemp("xl") / "small-xl"
-    random_xl_pipeline().save_pretrained(folder)
+    families.sdxl().save_pretrained(folder)
     return folder
 
 

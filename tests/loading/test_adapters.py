@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 import diffusers
+import families
 import pytest
 import torch
 from attempts import REPO, load, picture, refused
 from checkpoints import (
     edit_json,
     random_lora,
-    random_xl_pipeline,
     single_file,
     vae_state,
 )
@@ -83,7 +83,7 @@ def test_the_vae_that_overflows_in_float16_stays_exact(xl: Path, tmp_path: Path)
     assert (model.dtype, model.vae_dtype, model.pipeline.unet.dtype) == (torch.float16, torch.float32, torch.float16)
     whole = load(xl).pipeline.vae.state_dict()
     assert all(torch.equal(value, whole[key]) for key, value in model.pipeline.vae.state_dict().items())
-    file = single_file(random_xl_pipeline(), tmp_path / "small.safetensors")
+    file = single_file(families.sdxl(), tmp_path / "small.safetensors")
     with pytest.warns(UserWarning, match="float16"):
         assert load(file, config=xl, dtype="float16").fingerprint == model.fingerprint
     sound = Path(shutil.copytree(xl, tmp_path / "sound"))
@@ -140,7 +140,7 @@ def test_what_is_no_lora_for_this_model_is_refused(plain: Path, xl: Path, tmp_pa
     refused("is not a LoRA", model=plain, lora=plain / "unet" / "diffusion_pytorch_model.safetensors")
     refused("has no .safetensors file", model=plain, lora=tmp_path)
     refused("lora='somebody/none'", "connect to the network", model=plain, lora="somebody/none")
-    other = random_lora(tmp_path / "xl.safetensors", random_xl_pipeline().unet)
+    other = random_lora(tmp_path / "xl.safetensors", families.sdxl().unet)
     refused("does not fit this model", "another family", model=plain, lora=other)
     save_file({"transformer.block.lora_A.weight": torch.ones(2, 2)}, tmp_path / "flux.safetensors")
     refused("does not fit this model", model=plain, lora=tmp_path / "flux.safetensors")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import families
 import pytest
 import torch
 from attempts import REPO, load, refused
@@ -15,7 +16,6 @@ from checkpoints import (
     cache_repo,
     edit_json,
     random_lora,
-    random_sd3_pipeline,
     single_file,
 )
 from hub import Hub
@@ -133,7 +133,7 @@ def test_a_base_model_is_loaded_as_one_that_inpaints(model: str, copy: Path, xl:
 
 
 def test_a_model_with_a_transformer_loads_too(tmp_path: Path) -> None:
-    random_sd3_pipeline().save_pretrained(tmp_path / "small-3")
+    diffusers.StableDiffusion3Pipeline(**families.sd3().components).save_pretrained(tmp_path / "small-3")
     model = load(tmp_path / "small-3")
     assert type(model.pipeline) is diffusers.StableDiffusion3InpaintPipeline
     assert (model.name, model.dtype, model.vae_dtype) == ("small-3", torch.float32, torch.float32)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import diffusers
+import families
 import pytest
 from attempts import REPO, load, picture, refused
 from checkpoints import (
     cache_repo,
     random_lora,
-    random_xl_pipeline,
     single_file,
     vae_state,
 )
@@ -34,7 +34,7 @@ def test_a_single_file_is_the_model_of_its_folder(channels: int, ending: str, tm
 
 @pytest.mark.parametrize("channels", [9, 4])
 def test_a_single_file_of_sdxl_is_the_model_of_its_folder(channels: int, tmp_path: Path) -> None:
-    pipeline = random_xl_pipeline(channels)
+    pipeline = families.sdxl(channels)
     pipeline.save_pretrained(tmp_path / "folder")
     file = single_file(pipeline, tmp_path / "small.safetensors")
     model = load(file, config=tmp_path / "folder")
