@@ -7,7 +7,6 @@ import torch
 from diffusers import DDIMScheduler, LMSDiscreteScheduler
 
 from nbinpaint.engine import lms
-from nbinpaint.engine.cache import Kept
 
 
 def run(keep: bool, steps: int = 12, skipped: int = 0) -> torch.Tensor:
@@ -25,7 +24,7 @@ def run(keep: bool, steps: int = 12, skipped: int = 0) -> torch.Tensor:
 
 
 def test_kept_coefficients_are_diffusers_own_and_integrated_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lms, "_kept", Kept(8192))
+    monkeypatch.setattr(lms, "_kept", {})
     expected = {(steps, skipped): run(False, steps, skipped) for steps in (8, 12) for skipped in (0, 5)}
     integrated = []
     own = LMSDiscreteScheduler.get_lms_coefficient

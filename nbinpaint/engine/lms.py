@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .cache import Kept
-
 __all__ = ["keep_coefficients"]
 
-_kept = Kept(8192)
+_kept: dict[tuple[tuple[float, ...], int], float] = {}
 
 
 def keep_coefficients(scheduler: Any) -> None:
@@ -26,8 +24,9 @@ def keep_coefficients(scheduler: Any) -> None:
     sigmas = scheduler.sigmas.tolist()
 
     def coefficient(order: int, t: int, current_order: int) -> float:
-        window = tuple(sigmas[t + 1 - order : t + 2])
-        kept: float = _kept.get((window, current_order), lambda: compute(order, t, current_order))
-        return kept
+        key = tuple(sigmas[t + 1 - order : t + 2]), current_order
+        if key not in _kept:
+            _kept[key] = compute(order, t, current_order)
+        return _kept[key]
 
     scheduler.get_lms_coefficient = coefficient

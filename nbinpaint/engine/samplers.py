@@ -19,6 +19,7 @@ import torch
 from ..errors import InvalidParams
 from ..params import Params
 from ..schedulers import ALL_SCHEDULERS, SCHEDULER_TABLE
+from .lms import keep_coefficients
 from .logs import quiet
 
 __all__ = ["Sampler", "refuse_unusable"]
@@ -172,6 +173,7 @@ def _prepared(cls: str, config: str, overrides: str, steps: int) -> Any:
     with quiet():
         scheduler = getattr(diffusers, cls).from_config(json.loads(config), **json.loads(overrides))
         scheduler.set_timesteps(steps, device="cpu")
+    keep_coefficients(scheduler)
     return scheduler
 
 
