@@ -120,8 +120,13 @@ class Sampler:
 
     def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, step: int) -> torch.Tensor:
         """Bring clean latents to the noise level of timestep number `step`."""
-        noisy: torch.Tensor = self.scheduler.add_noise(latents, noise, self.timesteps[step : step + 1])
-        return noisy
+        # The scheduler is asked for both shares on the CPU, so that the device is not waited for.
+        ends = torch.tensor([[1.0], [0.0]], dtype=latents.dtype)
+        signal, share = (
+            float(self.scheduler.add_noise(one, other, self.timesteps[step : step + 1]))
+            for one, other in (ends, ends.flip(0))
+        )
+        return signal * latents + share * noise
 
     def scale(self, latents: torch.Tensor, step: int) -> torch.Tensor:
         """Bring latents to the scale that the network expects."""
