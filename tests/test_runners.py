@@ -7,6 +7,8 @@ from pathlib import Path
 import families
 import numpy as np
 import pytest
+from diffusers import UNet2DConditionModel
+from models import random_pipeline
 from pictures import box_mask, smooth_image
 
 import nbinpaint as nb
@@ -38,6 +40,21 @@ def test_other_models_run_through_their_own_pipeline(sd3_folder: Path) -> None:
     assert result.params == engine.default_params(prompt="a cat", steps=2, size=32)
     assert result.steps_run == 2
     assert np.asarray(result.raw).std() > 0
+
+
+def test_a_network_that_is_told_its_guidance_runs_through_its_own_pipeline(tmp_path: Path) -> None:
+    """As latent consistency models are."""
+    pipeline = random_pipeline()
+    pipeline.unet = UNet2DConditionModel.from_config(pipeline.unet.config, time_cond_proj_dim=8)
+    pipeline.save_pretrained(tmp_path / "distilled")
+    engine = nb.load_engine(tmp_path / "distilled", device="cpu", progress=False)
+    assert isinstance(engine, nb.PipelineEngine)
+    image, mask = smooth_image(32, 32), box_mask(32, 32, (8, 8, 24, 24))
+    pictures = [
+        nb.inpaint(image, mask, nb.Params(scheduler="LCM", steps=2, guidance_scale=g), engine=engine).raw.tobytes()
+        for g in (2, 9)
+    ]
+    assert pictures[0] != pictures[1]
 
 
 def test_what_only_a_batch_has_is_refused_elsewhere(sd3_folder: Path) -> None:

@@ -29,7 +29,8 @@ def engine_for(model: Model, speed: Speed) -> DiffusionEngine | PipelineEngine:
         ModelError: Something is asked for that its engine does not have.
     """
     kind = type(model.pipeline).__name__
-    if kind in BATCHED:
+    # A network distilled together with its guidance is told the guidance scale, which the batch does not do.
+    if kind in BATCHED and model.pipeline.unet.config.time_cond_proj_dim is None:
         return DiffusionEngine(model, speed.rows, compile=speed.compile, graphs=speed.graphs, offload=speed.offload)
     if asked := [name for name, value in speed._asdict().items() if value]:
         raise ModelError(
