@@ -232,12 +232,21 @@ def test_two_hundred_cells_are_drawn_as_they_come_into_view(notebook: Callable[.
     assert page.locator(".nb-across .nb-head").first.bounding_box()["y"] == pytest.approx(top, abs=3)
 
 
-def test_long_headers_are_not_clipped(notebook: Callable[..., Notebook]) -> None:
-    words = "a small red apple with a green leaf on a wooden table in the evening light of a late summer day"
-    book = notebook(GRID.format(axes=f"prompt=['an apple', '{words}'], negative_prompt=['', '{words}', 'x{'y' * 60}']"))
+WORDS = "a small red apple with a green leaf on a wooden table in the evening light of a late summer day"
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        f"prompt=['an apple', '{WORDS}'], negative_prompt=['', '{WORDS}', 'x{'y' * 60}']",
+        "seed=[1, 2], conditioning_mask_strength=[0.5, 1]",
+    ],
+)
+def test_headers_long_and_short_are_not_clipped(notebook: Callable[..., Notebook], axes: str) -> None:
+    book = notebook(GRID.format(axes=axes))
     state(book, 0, "done")
     clipped = book.page.evaluate(
-        "() => [...document.querySelectorAll('.nb-head')].map((e) => [e, e.outerHTML])"
+        "() => [...document.querySelectorAll('.nb-head, .nb-corner')].map((e) => [e, e.outerHTML])"
         ".filter(([e]) => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1).map((e) => e[1])"
     )
     assert clipped == []

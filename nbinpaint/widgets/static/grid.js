@@ -153,10 +153,13 @@ function render({ model, el }) {
     across.append(...columnHeads);
     down.append(...rowHeads);
     // Headers wrap and are never cut: the room for them is measured.
-    head = {
-      across: get("columns") ? Math.max(24, ...columnHeads.map((one) => one.offsetHeight)) : 0,
-      down: get("rows") ? clamp(Math.max(...rowHeads.map((one) => one.offsetWidth)), 48, 200) : 0,
-    };
+    const both = get("rows") && get("columns");
+    Object.assign(corner.style, { width: "max-content", height: "auto" });
+    const widths = [...rowHeads.map((one) => one.offsetWidth), both ? corner.offsetWidth + 1 : 0];
+    head = { across: 0, down: get("rows") ? clamp(Math.max(...widths), 48, 200) : 0 };
+    corner.style.width = `${head.down}px`;
+    const heights = [...columnHeads.map((one) => one.offsetHeight), both ? corner.offsetHeight : 0];
+    if (get("columns")) head.across = Math.max(24, ...heights);
     const rowHigh = Math.max(high(), ...rowHeads.map((one) => {
       one.style.width = `${head.down}px`;
       return one.offsetHeight;
@@ -166,7 +169,7 @@ function render({ model, el }) {
     space.style.height = `${head.across + rows.length * (rowHigh + GAP) + GAP}px`;
     across.style.height = corner.style.height = `${head.across}px`;
     across.style.marginTop = `${-head.across}px`;
-    corner.style.width = down.style.width = `${head.down}px`;
+    down.style.width = `${head.down}px`;
     columnHeads.forEach((one, i) => {
       one.style.left = `${head.down + GAP + i * (side + GAP)}px`;
       one.style.height = `${head.across}px`;
