@@ -90,10 +90,10 @@ class Result:
         if self.steps_run == 0:
             return self.source.image.copy()
         region = self.region
-        if self.blend is None:
-            weight = region.full_weight(self.params.mask_blur)
-        else:
-            weight = region.placement.weight_back(_unit(self.blend))
+        weight = region.full_weight(self.params.mask_blur)
+        if self.blend is not None:
+            # Brought back from a coarser canvas it would reach a little beyond the feather.
+            weight = np.where(weight > 0, region.placement.weight_back(_unit(self.blend)), np.float32(0))
         return region.placement.restore(self.generated, self.source.image, weight)
 
     @property

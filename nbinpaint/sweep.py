@@ -35,8 +35,8 @@ class Source:
 
     Attributes:
         image: RGB picture.
-        mask: uint8 (H, W), 255 = repaint, 0 = keep; what lies between is a strength where a recipe is differential, and
-            otherwise painted from 128 on.
+        mask: uint8 (H, W), 255 = repaint, 0 = keep; what lies between is a strength where a recipe is differential or
+            soft, and otherwise painted from 128 on.
     """
 
     image: Image.Image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +45,14 @@ def own_memory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         "nbinpaint.remembered.cache_folder",
         lambda: Path(os.environ.get("XDG_CACHE_HOME") or tmp_path_factory.getbasetemp() / "cache") / "nbinpaint",
     )
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks as small as the tests' are slowed down by threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,7 @@ BASE = nb.Params(prompt="a cat", steps=6, size=32, guidance_scale=1, denoise=0.7
 STOCHASTIC = {"K_EULER_ANCESTRAL", "DPM2 a", "DPM++ SDE", "DPM++ 2M SDE", "SASolver", "DDPM", "LCM", "TCD"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

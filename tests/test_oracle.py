@@ -26,13 +26,7 @@ STEPS = 10
 SINGLE_PRECISION = {"DPM++ SDE": 1e-6}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are slowed down by threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def cells_for(scheduler: str) -> tuple[nb.GridCell, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import diffusers
@@ -28,12 +28,7 @@ IMAGE, MASK = smooth_image(40, 32), box_mask(40, 32, (8, 8, 24, 24))
 SHORT = {"max_sequence_length": 16}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 MAKERS: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {

@@ -193,6 +193,19 @@ def test_the_colours_are_brought_towards_the_sources() -> None:
     assert corrected.raw is grey
 
 
+@settings(max_examples=100, deadline=None)
+@given(source=sources(), size=CANVASES, padding=st.sampled_from([None, 3]), mask_blur=st.sampled_from([0.0, 1.0, 4.0]))
+def test_a_blend_of_its_own_leaves_every_byte_outside_the_feather(
+    source: Source, size: tuple[int, int], padding: int | None, mask_blur: float
+) -> None:
+    params = nb.Params(size=size, padding=padding, mask_blur=mask_blur, soft=True, resize_mode="stretch")
+    region = region_of(source, params)
+    blend = Image.fromarray(np.where(region.weight(mask_blur) > 0, np.uint8(255), np.uint8(0)))
+    result = Result(params, Image.new("RGB", size, (1, 2, 3)), source, 1, 1, 1.0, 0.0, blend=blend)
+    untouched = region.full_weight(mask_blur) == 0
+    assert np.array_equal(np.asarray(result.full)[untouched], np.asarray(source.image)[untouched])
+
+
 def test_a_blend_of_its_own_decides_at_both_resolutions() -> None:
     source = Source(smooth_image(128, 128), box_mask(128, 128, (32, 32, 96, 96)))
     half = np.zeros((64, 64), np.uint8)

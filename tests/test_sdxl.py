@@ -30,12 +30,7 @@ SCHEDULERS = (*nb.SCHEDULERS, "Heun", "UniPC", "DPM2 a", "SASolver")
 EXACT = functools.partial(torch.allclose, rtol=0, atol=1e-9)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def engine_of(pipeline: Any, dtype: torch.dtype = torch.float64, rows: int = 7) -> DiffusionEngine:
