@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,3 +57,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def engine(random_model: Path) -> Any:
+    """A fresh engine, so that tests may break it."""
+    from nbinpaint.engine import models
+    from nbinpaint.engine.diffusion import DiffusionEngine
+
+    return DiffusionEngine(models.load_model(random_model, device="cpu", dtype="float64"), rows=6)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pictures import box_mask, smooth_image
 from PIL import Image
+from recipes import BASE, IMAGE, MASK, mixed
 
 import nbinpaint as nb
 from nbinpaint.engine import models, samplers
@@ -17,28 +17,7 @@ from nbinpaint.engine.base import Cancel, Engine, Finished, Started, Stepped
 from nbinpaint.engine.diffusion import DiffusionEngine
 from nbinpaint.engine.trajectory import Trajectory
 
-IMAGE, MASK = smooth_image(32, 32), box_mask(32, 32, (8, 8, 24, 24))
-BASE = nb.Params(prompt="a cat", steps=6, size=32, guidance_scale=3)
-
-
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def engine(random_model: Path) -> DiffusionEngine:
-    """A fresh engine, so that tests may break it."""
-    return DiffusionEngine(models.load_model(random_model, device="cpu", dtype="float64"), rows=6)
-
-
-def mixed() -> nb.Sweep:
-    return nb.Sweep(
-        IMAGE,
-        MASK,
-        BASE,
-        scheduler=["DDIM", "PNDM", "K_EULER_ANCESTRAL", "Heun"],
-        denoise=[0.0, 0.5, 1.0],
-        guidance_scale=[1, 4],
-    )
 
 
 def test_it_is_an_engine(engine: DiffusionEngine) -> None:
